@@ -5,19 +5,31 @@ Two kinds of things are stored, `Network` and `Container` (its endpoints inside 
 are derived from them and stored nowhere. Docker's field names are known to `netd.api.docker` only.
 """
 
+import ipaddress
+from abc import ABC
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
-from ipaddress import IPv6Network
-from pathlib import Path
-from typing import Literal
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
-Address = IPv4Address | IPv6Address
-Prefix = IPv4Network | IPv6Network
-Interface = IPv4Interface | IPv6Interface
+if TYPE_CHECKING:
+    from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+
+    Address = IPv4Address | IPv6Address
+    Prefix = IPv4Network | IPv6Network
+    Interface = IPv4Interface | IPv6Interface
+else:
+    # msgspec decodes no union of two foreign classes; one abstract class stands for each pair.
+    Address = type("Address", (ABC,), {})
+    Prefix = type("Prefix", (ABC,), {})
+    Interface = type("Interface", (ABC,), {})
+    for _version in (4, 6):
+        Address.register(getattr(ipaddress, f"IPv{_version}Address"))
+        Prefix.register(getattr(ipaddress, f"IPv{_version}Network"))
+        Interface.register(getattr(ipaddress, f"IPv{_version}Interface"))
 
 PREDEFINED = ("bridge", "host", "none")
 
@@ -207,6 +219,7 @@ class State(Struct, frozen=True):
     exit_code: int = 0
     error: str = ""
     oom_killed: bool = False
+    starting: bool = False  # a start was asked for and has not ended: the intent
     started: datetime | None = None  # absent: never
     finished: datetime | None = None  # absent: never
 
@@ -288,10 +301,13 @@ class Exec(Struct, frozen=True):
     exit_code: int | None = None  # absent: not ended
 
 
+EventKind = Literal["container", "network", "image", "volume", "daemon"]
+
+
 class Event(Struct, frozen=True):
     """Something that happened, for `GET /events`."""
 
-    kind: Literal["container", "network", "image", "volume", "daemon"]
+    kind: EventKind
     action: str  # "start", "exec_create: sh -c true"
     id: str
     attributes: Mapping[str, str]
@@ -308,7 +324,7 @@ class LogLine(Struct, frozen=True):
 
 __all__ = [
     "PREDEFINED", "Address", "Config", "Container", "ContainerRequest", "Endpoint",
-    "EndpointRequest", "Event", "Exec", "ExecRequest", "HostConfig", "Image", "Interface",
-    "LogLine", "Mount", "Network", "NetworkRequest", "Path", "Prefix", "Resources", "State",
+    "EndpointRequest", "Event", "EventKind", "Exec", "ExecRequest", "HostConfig", "Image", "Interface",
+    "LogLine", "Mount", "Network", "NetworkRequest", "Prefix", "Resources", "State",
     "Status", "Subnet", "SubnetRequest", "Ulimit",
 ]  # fmt: skip

@@ -1,0 +1,242 @@
+"""The network of one container, from the lease of its addresses to the last route.
+
+All that a sandbox needs is recorded in the container before the kernel is touched (intent), and
+forgotten after it was undone; so whatever a crash leaves is known and can be taken down.
+"""
+
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from drivers import sandbox
+from drivers.contract import Driver
+from msgspec.structs import replace
+from netd.addresses import Addresses
+from netd.errors import ConflictError, InternalError, NotFoundError
+from netd.kernel import Kernel
+from netd.model import Address, Container, Endpoint, Network
+from netd.plumbing import (
+    UNPLUMBED,
+    default_gateways,
+    driver_endpoint,
+    driver_network,
+    plumbed,
+    unplumbed,
+)
+from netd.resolver import Resolver
+from netd.store import Store
+
+Member = tuple[Driver, Network, Endpoint]
+Gateways = Mapping[int, tuple[str, Address] | None]
+
+
+class Sandboxes:
+    """Opens and closes containers' network namespaces, and their endpoints one by one."""
+
+    def __init__(
+        self,
+        folder: Path,
+        mtu_bytes: int | None,
+        store: Store,
+        kernel: Kernel,
+        addresses: Addresses,
+        resolver: Resolver,
+    ) -> None:
+        """`folder` holds the namespaces, each bound to a file named by the short id."""
+        self._folder, self._mtu_bytes = folder, mtu_bytes
+        self._store, self._kernel = store, kernel
+        self._addresses, self._resolver = addresses, resolver
+
+    def path(self, container: Container) -> Path | None:
+        """Return the namespace's path; absent: it runs in the host's."""
+        return None if on_host(container) else self._folder / container.short_id
+
+    async def open(self, container: Container) -> Container:
+        """Give the container its namespace, interfaces, routes and resolver; undone on failure."""
+        path = self.path(container)
+        container = self._lease(container, container.endpoints)
+        if path is None:
+            return container
+        try:
+            members = self._members(container)
+            sockets = await self._kernel.run(
+                self._plumb, path, members, default_gateways(container)
+            )
+            await self._resolver.open(container, sockets)
+        except BaseException:
+            await self.close(container)
+            raise
+        return container
+
+    async def close(self, container: Container) -> Container:
+        """Take down all that `open` and `join` made and give the addresses back; repeatable."""
+        path = self.path(container)
+        if path is not None:
+            await self._resolver.close(container)
+            await self._kernel.run(self._unplumb, path, self._members(container, missing_ok=True))
+        return self._release(container, container.endpoints)
+
+    async def join(self, container: Container, endpoint: Endpoint) -> Container:
+        """Give a running container's new endpoint its interface; undone on failure."""
+        container = self._lease(container, [endpoint])
+        joined = _endpoint(container, endpoint)
+        try:
+            await self._kernel.run(
+                self._join, self._sandbox(container), self._member(joined), container
+            )
+            await self._resolver.update(container)
+        except BaseException:
+            await self.leave(container, joined)
+            raise
+        return container
+
+    async def leave(self, container: Container, endpoint: Endpoint) -> Container:
+        """Take an endpoint's interface away and give its addresses back; repeatable."""
+        container = self._store.containers.get(container.id) or container
+        remaining = replace(
+            container,
+            endpoints=tuple(
+                unplumbed(each) if each.id == endpoint.id else each
+                for each in container.endpoints
+            ),
+        )
+        await self._resolver.update(remaining, gone=endpoint)
+        await self._kernel.run(
+            self._leave, self._sandbox(container), self._member(endpoint), remaining
+        )
+        return self._release(container, [endpoint])
+
+    async def resolver_sockets(
+        self, container: Container
+    ) -> tuple[socket.socket, socket.socket] | None:
+        """Return fresh sockets of a running container's resolver; absent: it has no namespace."""
+        path = self.path(container)
+        if path is None or not sandbox.sandbox_exists(path):
+            return None
+        return await self._kernel.run(sandbox.open_resolver, path)
+
+    async def sweep(self, kept: Collection[str]) -> None:
+        """Remove all namespaces but those of the short ids given; repeatable."""
+        for path in self._folder.glob("*"):
+            if path.name not in kept:
+                await self._kernel.run(sandbox.remove_sandbox, path)
+
+    def _lease(self, container: Container, wanted: Sequence[Endpoint]) -> Container:
+        for endpoint in wanted:
+            if endpoint.network_name in UNPLUMBED or endpoint.addresses:
+                continue
+            network = self._network(endpoint)
+            addresses = self._addresses.allocate(network, container.name, endpoint.request)
+            taken = [each.interface for each in container.endpoints]
+            container = _with(container, plumbed(endpoint, network, addresses, taken))
+            # The intent is on disk before the first effect.
+            self._store.containers.put(container)
+        return container
+
+    def _release(self, container: Container, gone: Sequence[Endpoint]) -> Container:
+        for endpoint in gone:
+            network = self._store.networks.get(endpoint.network_id)
+            if network:
+                kept = {endpoint.request.ipv4, endpoint.request.ipv6}
+                free = tuple(each for each in endpoint.addresses if each.ip not in kept)
+                self._addresses.release(network, container.name, free)
+            container = _with(container, unplumbed(endpoint))
+        if container.id in self._store.containers:
+            self._store.containers.put(container)
+        return container
+
+    def _members(self, container: Container, *, missing_ok: bool = False) -> list[Member]:
+        return [
+            self._member(endpoint)
+            for endpoint in container.endpoints
+            if endpoint.interface and (not missing_ok or endpoint.network_id in self._store.networks)
+        ]
+
+    def _member(self, endpoint: Endpoint) -> Member:
+        network = self._network(endpoint)
+        return self._kernel.drivers[network.driver], network, endpoint
+
+    def _network(self, endpoint: Endpoint) -> Network:
+        network = self._store.networks.get(endpoint.network_id)
+        if network is None:
+            raise NotFoundError(f"network {endpoint.network_name} not found")
+        return network
+
+    def _sandbox(self, container: Container) -> Path:
+        path = self.path(container)
+        if path is None:
+            raise ConflictError(f"container {container.name} is on the host's network")
+        return path
+
+    # From here on: in the network thread.
+
+    def _plumb(
+        self, path: Path, members: Sequence[Member], gateways: Gateways
+    ) -> tuple[socket.socket, socket.socket] | None:
+        with ExitStack() as undo:
+            undo.callback(sandbox.remove_sandbox, path)
+            sandbox.create_sandbox(path)
+            for driver, network, endpoint in members:
+                undo.callback(_quietly, lambda m=(driver, network, endpoint): self._part(m, path))
+                driver.join(
+                    driver_network(network, self._mtu_bytes), driver_endpoint(endpoint), path
+                )
+            sandbox.set_gateways(self._kernel.links, path, gateways)
+            sockets = sandbox.open_resolver(path) if members else None
+            undo.pop_all()
+            return sockets
+
+    def _unplumb(self, path: Path, members: Sequence[Member]) -> None:
+        errors: list[Exception] = []
+        for member in members:
+            try:
+                self._part(member, path)
+            except Exception as error:  # noqa: BLE001 - removal goes on and reports all
+                errors.append(error)
+        sandbox.remove_sandbox(path)
+        if errors:
+            raise ExceptionGroup(f"taking down {path.name}", errors)
+
+    def _join(self, path: Path, member: Member, container: Container) -> None:
+        driver, network, endpoint = member
+        driver.join(driver_network(network, self._mtu_bytes), driver_endpoint(endpoint), path)
+        sandbox.set_gateways(self._kernel.links, path, default_gateways(container))
+
+    def _leave(self, path: Path, member: Member, remaining: Container) -> None:
+        if sandbox.sandbox_exists(path):
+            self._part(member, path)
+            sandbox.set_gateways(self._kernel.links, path, default_gateways(remaining))
+
+    def _part(self, member: Member, path: Path) -> None:
+        driver, network, endpoint = member
+        driver.leave(driver_network(network, self._mtu_bytes), driver_endpoint(endpoint), path)
+
+
+def on_host(container: Container) -> bool:
+    """Whether the container runs in the host's own network."""
+    return any(endpoint.network_name == "host" for endpoint in container.endpoints)
+
+
+def _endpoint(container: Container, like: Endpoint) -> Endpoint:
+    for endpoint in container.endpoints:
+        if endpoint.id == like.id:
+            return endpoint
+    raise InternalError(f"container {container.name} has no endpoint {like.id}")
+
+
+def _with(container: Container, endpoint: Endpoint) -> Container:
+    return replace(
+        container,
+        endpoints=tuple(
+            endpoint if each.id == endpoint.id else each for each in container.endpoints
+        ),
+    )
+
+
+def _quietly(function: Callable[[], None]) -> None:
+    # Undoing goes on: the first error is the one to tell, and removing the namespace takes all.
+    try:
+        function()
+    except Exception:  # noqa: BLE001
+        return
