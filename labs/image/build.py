@@ -56,8 +56,7 @@ def archive(layers: list[bytes], name: str, **config: object) -> bytes:
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
         "history": [
-            {"created": "1970-01-01T00:00:00Z", "created_by": "labs/image/build.py"}
-            for _ in layers
+            {"created": "1970-01-01T00:00:00Z", "created_by": "labs/image/build.py"} for _ in layers
         ],
     }
     config_bytes = json.dumps(image, sort_keys=True).encode()
@@ -83,7 +82,9 @@ def _system() -> dict[str, tuple[int, bytes | str | None]]:
     return members
 
 
-def _tar(members: "dict[str, tuple[int, bytes]] | dict[str, tuple[int, bytes | str | None]]") -> bytes:
+def _tar(
+    members: "dict[str, tuple[int, bytes]] | dict[str, tuple[int, bytes | str | None]]",
+) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, (mode, content) in members.items():

@@ -1,0 +1,161 @@
+"""A host of a lab: a network namespace with a netd daemon of its own.
+
+The namespace lives as long as the processes in it, and all files are under one temporary folder;
+so when the containers are removed and the daemon is stopped, nothing is left. `remains` says so.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ROOT = Path(__file__).parent.parent
+NETD = ROOT / ".venv/bin/netd"
+DEMO_IMAGE = ROOT / ".cache/demo.tar"
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 20
+
+
+class LabError(Exception):
+    """A step of the lab did not do what it shows."""
+
+
+class Host:
+    """A network namespace with a daemon, its images loaded; a context manager."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="netd-lab-"))
+        self.socket = self.folder / "run/netd.sock"
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start the daemon and load the demo image."""
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove containers and networks, stop the daemon, delete the folder."""
+        self.close()
+
+    def netd(self, *words: str, check: bool = True) -> str:
+        """Run the command line against this host's daemon; return what it printed."""
+        done = subprocess.run(
+            [NETD, "-H", f"unix://{self.socket}", *words],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if check and done.returncode:
+            raise LabError(f"netd {' '.join(words)} ended with {done.returncode}: {done.stdout}")
+        return done.stdout
+
+    def inside(self, *words: str) -> str:
+        """Run a program of the machine in this host's network namespace; return its output."""
+        assert self._daemon is not None
+        done = subprocess.run(
+            ["nsenter", f"--net=/proc/{self._daemon.pid}/ns/net", *words],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    def inspect(self, *reference: str) -> dict[str, object]:
+        """Return what `netd inspect` says of one thing."""
+        found: list[dict[str, object]] = json.loads(self.netd("inspect", *reference))
+        return found[0]
+
+    def close(self) -> None:
+        """Take everything down; an interrupt meanwhile does not cut it short. Repeatable."""
+        ignored = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = [signal.signal(number, signal.SIG_IGN) for number in ignored]
+        try:
+            self._take_down()
+        finally:
+            for number, handler in zip(ignored, before, strict=True):
+                signal.signal(number, handler)
+
+    def remains(self) -> list[str]:
+        """Return what is left of this host in mounts, processes and files: nothing, once closed."""
+        text = str(self.folder)
+        found = [f"mount {line}" for line in _lines("/proc/self/mountinfo") if text in line]
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes()
+            except OSError:
+                continue  # it ended while we looked
+            if text.encode() in words and path.parent.name != str(os.getpid()):
+                found.append(f"process {path.parent.name}: {words.decode().replace(chr(0), ' ')}")
+        return found + ([f"folder {self.folder}"] if self.folder.exists() else [])
+
+    def _start(self) -> None:
+        log = self.folder / "daemon.log"
+        with log.open("wb") as output:
+            self._daemon = subprocess.Popen(
+                ["unshare", "--net", NETD, "daemon", *self._flags()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.socket.exists():
+            if self._daemon.poll() is not None or time.monotonic() > deadline:
+                raise LabError(f"the daemon did not start:\n{log.read_text()}")
+            time.sleep(0.02)
+        self.inside("ip", "link", "set", "lo", "up")
+        self.netd("load", "-q", "-i", str(DEMO_IMAGE))
+
+    def _flags(self) -> Sequence[str]:
+        return (
+            f"--data-root={self.folder}/data",
+            f"--exec-root={self.folder}/run",
+            f"--host=unix://{self.socket}",
+            f"--config-file={os.devnull}",
+        )
+
+    def _take_down(self) -> None:
+        daemon, self._daemon = self._daemon, None
+        if daemon is not None and daemon.poll() is None and self.socket.exists():
+            ids = self.netd("ps", "-aq", check=False).split()
+            if ids:
+                self.netd("rm", "-f", *ids, check=False)
+            self.netd("network", "prune", "-f", check=False)
+        if daemon is not None:
+            daemon.terminate()
+            try:
+                daemon.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        if self.folder.exists() and not self._mounts():
+            shutil.rmtree(self.folder)
+        for what in self.remains():
+            print(f"left behind: {what}", file=sys.stderr)
+
+    def _mounts(self) -> list[str]:
+        return [line for line in _lines("/proc/self/mountinfo") if str(self.folder) in line]
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()

@@ -1,0 +1,1 @@
+"""The lab ping-by-name."""
