@@ -1,0 +1,1 @@
+"""The command line: Docker's verbs, spoken to the daemon over its unix socket."""
