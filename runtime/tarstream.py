@@ -9,7 +9,7 @@ Sparse files are in runtime.tarsparse.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from os import fsdecode
 from typing import Literal, Protocol
@@ -61,12 +61,14 @@ class Member:
 class TarStream:
     """The members of a tar archive, each followed by its data.
 
-    Iterate; read a member's data with `data` before going on, or it is passed over.
+    Iterate; read a member's data with `data` before going on, or it is passed over: read as well,
+    or with `skip`, which says how far it got. `what` names the archive in errors.
     """
 
-    def __init__(self, source: Source, what: str) -> None:
+    def __init__(self, source: Source, what: str, skip: Callable[[int], int] | None = None) -> None:
         self._source = source
-        self._what = what  # for errors: "layer sha256:..."
+        self._what = what
+        self._skip = skip
         self._left = 0  # octets of the current member's data not read yet
         self._padding = 0
         self.position = 0  # octets read so far
@@ -107,6 +109,12 @@ class TarStream:
 
     def pass_over(self) -> None:
         """Go to the end of the current member."""
+        if self._skip and self._left:
+            skipped = self._skip(self._left)
+            self.position += skipped
+            if skipped < self._left:
+                raise self.error(f"it ends within a member, at octet {self.position}")
+            self._left = 0
         while self.data(1 << 20):
             pass
         if self._padding:
