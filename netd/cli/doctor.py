@@ -1,0 +1,107 @@
+"""doctor: what this machine has and lacks, a line each, with what to do."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netd.cli.client import Client
+from netd.cli.errors import CliError
+from netd.cli.tables import Listing
+from netd.cli.words import Form
+
+if TYPE_CHECKING:
+    from netd.cli.shapes import ImageSummary
+    from netd.doctor.findings import Finding
+
+LISTING = Listing(
+    headings={"Verdict": "", "Topic": "TOPIC", "Text": "FOUND", "Advice": "TO DO"},
+    table="table {{.Verdict}}\t{{.Topic}}\t{{.Text}}",
+    quiet="{{.Topic}}",
+)
+
+
+def doctor(
+    ctx: typer.Context,
+    data_root: Annotated[
+        str,
+        typer.Option(
+            "--data-root",
+            metavar="path",
+            help="Folder of what survives a reboot",
+            envvar="NETD_DATA_ROOT",
+            show_envvar=False,
+        ),
+    ] = "/var/lib/netd",
+    exec_root: Annotated[
+        str,
+        typer.Option(
+            "--exec-root",
+            metavar="path",
+            help="Folder of what runs",
+            envvar="NETD_EXEC_ROOT",
+            show_envvar=False,
+        ),
+    ] = "/run/netd",
+    form: Form = "",
+) -> None:
+    """Say what this machine has and lacks for containers, and what to do.
+
+    Nothing is changed. The exit status is 0 when containers can run.
+
+    Example: sudo netd doctor
+    """
+    from netd.doctor.findings import Verdict, findings, leftovers
+    from netd.doctor.host import host
+    from netd.doctor.probes import probed
+    from runtime.features import probe
+
+    machine = host(Path(data_root), Path(exec_root))
+    daemon, image = _daemon(Client(str(ctx.obj)))
+    found = [*findings(machine, probed(), probe()), daemon, *image]
+    if daemon.verdict is not Verdict.OK:
+        found += leftovers(machine)
+    LISTING.show([_row(finding, table=not form) for finding in found], form)
+    missing = [finding.topic for finding in found if finding.verdict is Verdict.MISSING]
+    if form:
+        pass
+    elif missing:
+        print(f"\ncontainers cannot run here yet: {', '.join(missing)}")
+    else:
+        unsure = any(finding.verdict is Verdict.UNKNOWN for finding in found)
+        print(f"\ncontainers can run here{', as far as could be seen' if unsure else ''}")
+    if missing:
+        raise typer.Exit(1)
+
+
+def _row(finding: "Finding", *, table: bool) -> dict[str, str]:
+    text = finding.text
+    if table and finding.advice:
+        text += f" -> {finding.advice}"
+    return {
+        "Verdict": finding.verdict.value,
+        "Topic": finding.topic,
+        "Text": text,
+        "Advice": finding.advice,
+    }
+
+
+def _daemon(client: Client) -> "tuple[Finding, list[Finding]]":
+    """Give what there is to say about the daemon, and about the images it has."""
+    from netd.doctor.findings import Finding, Verdict
+
+    try:
+        version = client.json("GET", "/version")["Version"]
+        images: list[ImageSummary] = client.json("GET", "/images/json")
+    except CliError as error:
+        return Finding("daemon", Verdict.NOTE, error.message, error.hint), []
+    running = Finding("daemon", Verdict.OK, f"{version} answers at {client.host}")
+    if images:
+        return running, [Finding("images", Verdict.OK, f"{len(images)} here")]
+    lacking = Finding(
+        "images",
+        Verdict.NOTE,
+        "none here",
+        "netd load -i .cache/demo.tar, or any archive of docker save",
+    )
+    return running, [lacking]
