@@ -116,11 +116,8 @@ class Addresses:
                 if endpoint.network_id == network.id:
                     static = (endpoint.request.ipv4, endpoint.request.ipv6)
                     now = (interface.ip for interface in endpoint.addresses)
-                    held.update(
-                        {each: container.name for each in (*static, *now) if each in prefix}
-                        if any(static) or endpoint.addresses
-                        else {}
-                    )
+                    known = [each for each in (*static, *now) if each is not None]
+                    held.update({each: container.name for each in known if each in prefix})
         released = [
             (address, owner)
             for address, owner in self._store.released.of(network.id)

@@ -80,7 +80,10 @@ def environment(config: Config, user: ResolvedUser) -> tuple[str, ...]:
 
 
 def exec_spec(
-    request: ExecRequest, container: Container, user: ResolvedUser, console_size: tuple[int, int] | None
+    request: ExecRequest,
+    container: Container,
+    user: ResolvedUser,
+    console_size: tuple[int, int] | None,
 ) -> ExecSpec:
     """Return a further process for a container, in its environment."""
     env = [*environment(container.config, user)]

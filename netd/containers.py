@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
+
 from netd.endpoints import Endpoints
 from netd.errors import ConflictError, NotFoundError
 from netd.events import Events
@@ -52,11 +53,11 @@ class Containers:
         """Return the container meant by an id, a name or a unique prefix of an id."""
         return self._store.containers.find(reference.removeprefix("/"))
 
-    def list(self) -> "list[Container]":
+    def list(self) -> Sequence[Container]:
         """Return all containers, running or not, oldest first."""
         return [*self._store.containers]
 
-    async def create(self, request: ContainerRequest) -> "tuple[Container, list[str]]":
+    async def create(self, request: ContainerRequest) -> tuple[Container, Sequence[str]]:
         """Create a container that is ready to start, and warnings for the user.
 
         Raises NotFoundError for the image, ConflictError for the name, InvalidError for settings;

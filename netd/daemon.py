@@ -82,9 +82,7 @@ class Daemon:
             run_ / "netns", config.mtu, self.store, self.kernel, addresses, self.resolver
         )
         self.runner = Runner(config, features, self.store, self.images)
-        self.lifecycle = Lifecycle(
-            self.store, self.events, locks, self.sandboxes, self.runner
-        )
+        self.lifecycle = Lifecycle(self.store, self.events, locks, self.sandboxes, self.runner)
         self.endpoints = Endpoints(
             self.store,
             self.events,
@@ -129,7 +127,9 @@ class Daemon:
 
     def system(self) -> System:
         """Return the facts and counts for `docker info`."""
-        return system(self.config, self.features, self.store, self.events)
+        return system(
+            self.config, self.features, self.store, self.events, tuple(self.kernel.drivers)
+        )
 
 
 async def _serve(config: DaemonConfig) -> None:

@@ -1,7 +1,8 @@
 """Containers on networks: which ones at creation, joining and leaving while they run."""
 
-from drivers.contract import DriverError
 from msgspec.structs import replace
+
+from drivers.contract import DriverError
 from netd.addresses import Addresses
 from netd.errors import ForbiddenError, InternalError, InvalidError, NotFoundError
 from netd.events import Events

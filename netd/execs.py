@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable
 
 from msgspec.structs import replace
+
 from netd.errors import ConflictError, InvalidError, NotFoundError
 from netd.events import Events
 from netd.model import Container, Exec, ExecRequest
@@ -34,9 +35,7 @@ class Execs:
         exec_ = Exec(new_id(), container.id, request)
         self._forget_ended()
         self._execs[exec_.id] = exec_
-        self._events.container(
-            f"exec_create: {' '.join(request.cmd)}", container, execID=exec_.id
-        )
+        self._events.container(f"exec_create: {' '.join(request.cmd)}", container, execID=exec_.id)
         return exec_
 
     def exec(self, id_: str) -> Exec:

@@ -76,9 +76,7 @@ def write(
     if on_host(container) and not container.host.extra_hosts:
         own_hosts = _read(host_etc / "hosts") or LOCAL_HOSTS
     name = f"{container.config.hostname}\n"
-    for file, text in zip(
-        FILES, (own_hosts, name, resolv_conf(container, host_text)), strict=True
-    ):
+    for file, text in zip(FILES, (own_hosts, name, resolv_conf(container, host_text)), strict=True):
         path = folder / file
         path.touch(mode=0o644, exist_ok=True)
         path.write_text(text)

@@ -1,13 +1,14 @@
 """The configuration inside an image (OCI image specification, config.md) as the model's values."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
+
 from netd.errors import InvalidError
 from netd.model import Config
 
@@ -83,26 +84,29 @@ def with_changes(changes: Sequence[str]) -> dict[str, object]:
 def _changed(config: Config, word: str, rest: str, change: str) -> Config:
     if not rest:
         raise InvalidError(f"change {change!r} lacks a value")
-    match word:
-        case "CMD":
-            return replace(config, cmd=_words(rest))
-        case "ENTRYPOINT":
-            return replace(config, entrypoint=_words(rest))
-        case "ENV":
-            return replace(config, env=(*config.env, *_pairs(rest, change)))
-        case "LABEL":
-            labels = dict(pair.split("=", 1) for pair in _pairs(rest, change))
-            return replace(config, labels={**config.labels, **labels})
-        case "USER":
-            return replace(config, user=rest)
-        case "WORKDIR":
-            return replace(config, working_dir=rest)
-        case "STOPSIGNAL":
-            return replace(config, stop_signal=rest)
-        case "EXPOSE":
-            ports = (port if "/" in port else f"{port}/tcp" for port in rest.split())
-            return replace(config, exposed_ports=(*config.exposed_ports, *ports))
-    raise InvalidError(f"{word} is not a change that import knows: {change!r}")
+    if word in ("ENV", "LABEL"):
+        pairs = _pairs(rest, change)
+        if word == "ENV":
+            return replace(config, env=(*config.env, *pairs))
+        labels = dict(pair.split("=", 1) for pair in pairs)
+        return replace(config, labels={**config.labels, **labels})
+    changes: dict[str, Callable[[], Config]] = {
+        "CMD": lambda: replace(config, cmd=_words(rest)),
+        "ENTRYPOINT": lambda: replace(config, entrypoint=_words(rest)),
+        "USER": lambda: replace(config, user=rest),
+        "WORKDIR": lambda: replace(config, working_dir=rest),
+        "STOPSIGNAL": lambda: replace(config, stop_signal=rest),
+        "EXPOSE": lambda: replace(
+            config,
+            exposed_ports=(
+                *config.exposed_ports,
+                *(port if "/" in port else f"{port}/tcp" for port in rest.split()),
+            ),
+        ),
+    }
+    if word not in changes:
+        raise InvalidError(f"{word} is not a change that import knows: {change!r}")
+    return changes[word]()
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -125,4 +129,3 @@ def _pairs(text: str, change: str) -> list[str]:
     if any("=" not in pair for pair in pairs):
         raise InvalidError(f"change {change!r} has a word that is no KEY=VALUE")
     return pairs
-

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from msgspec.structs import replace
+
 from netd.errors import ConflictError, InternalError, InvalidError, NotFoundError
 from netd.events import Events
 from netd.imageconfig import created, decoded, with_changes
@@ -46,7 +47,7 @@ class Images:
             raise NotFoundError(f"No such image: {name}")
         return found
 
-    def list(self) -> "list[Image]":
+    def list(self) -> Sequence[Image]:
         """Return all images, oldest first."""
         return [*self._store.images]
 
@@ -54,14 +55,14 @@ class Images:
         """Return an image's whole configuration as it came in."""
         return self._content.config(image_id)
 
-    def layers(self, container: Container) -> "list[Path]":
+    def layers(self, container: Container) -> Sequence[Path]:
         """Return the folders of the layers a container stands on, lowest first."""
         image = self._store.images.get(container.image_id)
         if image is None:
             raise NotFoundError(f"No such image: {container.image_id} of {container.name}")
         return self._content.layer_paths(image.layers)
 
-    async def load(self, chunks: AsyncIterator[bytes]) -> "list[str]":
+    async def load(self, chunks: AsyncIterator[bytes]) -> Sequence[str]:
         """Take in an archive (docker save, OCI); return the names, or the ids of nameless ones."""
         async with self._lock, self._spooled(chunks) as archive:
             with _translated():
@@ -104,8 +105,8 @@ class Images:
         self._events.publish("image", "tag", image.id, {"name": name})
 
     async def remove(
-        self, reference: str, force: bool = False, prune: bool = True  # noqa: FBT001, FBT002
-    ) -> "list[Removed]":
+        self, reference: str, force: bool = False, prune: bool = True
+    ) -> Sequence[Removed]:
         """Take a name away, and with the last one the image; containers keep it from going.
 
         `prune` is accepted for Docker's sake: images here have no untagged parents.
@@ -154,7 +155,7 @@ class Images:
                 "multiple repositories"
             )
 
-    async def _take(self, image: Image, names: Sequence[str], *, in_use: bool) -> "list[Removed]":
+    async def _take(self, image: Image, names: Sequence[str], *, in_use: bool) -> Sequence[Removed]:
         removed: list[Removed] = [("Untagged", name) for name in names]
         async with self._lock:
             current = self._store.images.get(image.id)

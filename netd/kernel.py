@@ -49,8 +49,9 @@ class Kernel:
         self._thread.shutdown(wait=True)
 
     def _open(self) -> None:
-        from drivers.link import Links
         from drivers.registry import drivers
+
+        from drivers.link import Links
 
         self.links = Links()
         self.drivers = drivers(self.links)

@@ -14,6 +14,7 @@ import signal as signals
 from contextlib import AsyncExitStack
 
 from msgspec.structs import replace
+
 from netd.errors import (
     ConflictError,
     InternalError,
@@ -103,9 +104,7 @@ class Lifecycle:
         self._waiters.removed(container.id, container.state.exit_code)
         self._connect_pending(container.id, None)
 
-    async def attach(
-        self, id_: str, *, stdout: bool, stderr: bool, stdin: bool
-    ) -> Stream:
+    async def attach(self, id_: str, *, stdout: bool, stderr: bool, stdin: bool) -> Stream:
         """Return a stream of a running container, or of one that is yet to be started."""
         async with self._locks.held(id_):
             container = self._present(id_)
@@ -153,9 +152,7 @@ class Lifecycle:
                 undo.push_async_callback(self.discard, container)
                 container = await self._sandboxes.open(container)
                 pid = await self._runner.create(container, self._sandboxes.path(container))
-                container = self._put(
-                    replace(container, state=replace(container.state, pid=pid))
-                )
+                container = self._put(replace(container, state=replace(container.state, pid=pid)))
                 await self._attach_pending(container)
                 await self._runner.start(container)
                 undo.pop_all()
@@ -179,9 +176,7 @@ class Lifecycle:
         if current is None:
             return
         code = error.exit_code if isinstance(error, StartError) else 128
-        state = replace(
-            current.state, starting=False, pid=0, error=str(error), exit_code=code
-        )
+        state = replace(current.state, starting=False, pid=0, error=str(error), exit_code=code)
         current = self._put(replace(current, state=state))
         # A run with --rm whose start failed: its waiting client learns the code from here.
         self._waiters.exited(current.id, code)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from msgspec.structs import replace
+
 from netd.errors import InvalidError
 from netd.model import Config
 

@@ -324,7 +324,8 @@ class LogLine(Struct, frozen=True):
 
 __all__ = [
     "PREDEFINED", "Address", "Config", "Container", "ContainerRequest", "Endpoint",
-    "EndpointRequest", "Event", "EventKind", "Exec", "ExecRequest", "HostConfig", "Image", "Interface",
+    "EndpointRequest", "Event", "EventKind", "Exec", "ExecRequest", "HostConfig", "Image",
+    "Interface",
     "LogLine", "Mount", "Network", "NetworkRequest", "Prefix", "Resources", "State",
     "Status", "Subnet", "SubnetRequest", "Ulimit",
 ]  # fmt: skip

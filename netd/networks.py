@@ -4,12 +4,13 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
+
+from msgspec.structs import replace
 
 import ipam
 from drivers.contract import DriverError
-from msgspec.structs import replace
 from netd.addresses import Addresses, check_static
 from netd.errors import (
     ConflictError,
@@ -65,18 +66,17 @@ class Networks:
         """Return the network meant by an id, a name or a unique prefix of an id."""
         return self._store.networks.find(reference)
 
-    def list(self) -> "list[Network]":
+    def list(self) -> Sequence[Network]:
         """Return all networks, oldest first."""
         return [*self._store.networks]
 
-    def members(self, network_id: str) -> "list[tuple[Container, Endpoint]]":
+    def members(self, network_id: str) -> Sequence[tuple[Container, Endpoint]]:
         """Return the running containers on a network with their endpoints there."""
         return [
             (container, endpoint)
             for container in self._store.containers
             for endpoint in container.endpoints
-            if endpoint.network_id == network_id
-            and (endpoint.interface or container.state.running)
+            if endpoint.network_id == network_id and (endpoint.interface or container.state.running)
         ]
 
     async def create(self, request: NetworkRequest) -> Network:
@@ -114,7 +114,7 @@ class Networks:
         self._events.network("destroy", network)
         return network
 
-    async def prune(self, matches: Callable[[Network], bool]) -> "list[str]":
+    async def prune(self, matches: Callable[[Network], bool]) -> Sequence[str]:
         """Remove all networks that match and that no container, running or not, refers to."""
         used = {
             endpoint.network_id
@@ -269,4 +269,3 @@ class Networks:
 
 def _prefixes(network: Network) -> str:
     return ", ".join(str(subnet.prefix) for subnet in network.subnets)
-

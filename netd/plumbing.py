@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from drivers import contract
 from drivers.addressing import mac_of
-from msgspec.structs import replace
 from netd.model import Address, Container, Endpoint, Interface, Network
 
 UNPLUMBED = {"host", "none"}  # networks whose endpoints have no interface

@@ -10,6 +10,7 @@ case.
 import logging
 
 from msgspec.structs import replace
+
 from netd.errors import NetdError
 from netd.lifecycle import Lifecycle
 from netd.model import Container

@@ -8,9 +8,11 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from dns.client import DnsClient, DnsServerError
+from dns.control import EndpointRecords, View
 from netd.model import Address, Container, Endpoint, Network
 from netd.records import (
     endpoint_records,
@@ -33,7 +35,7 @@ class Resolver:
     """The daemon's side of the DNS server."""
 
     def __init__(self, socket_path: Path, log_path: Path, store: Store, dns: tuple[Address, ...]):
-        """`dns` are the upstreams from the settings; empty: the host's resolv.conf is followed."""
+        """Take the upstreams from the settings; with none the host's resolv.conf is followed."""
         self._socket_path, self._log_path = socket_path, log_path
         self._store, self._configured = store, dns
         self._upstreams = dns or nameservers(HOST_RESOLV_CONF)
@@ -69,15 +71,14 @@ class Resolver:
     async def update(self, container: Container, gone: Endpoint | None = None) -> None:
         """Publish a changed container's names; `gone` is an endpoint that it has no more."""
         if gone is not None:
-            await self._tell(lambda client: client.remove_endpoint(gone.id))
-        wanted = view(container, self._store, self._upstreams)
-        await self._tell(lambda client: client.put_view(wanted))
+            await self._tell(partial(_remove_endpoint, gone.id))
+        await self._tell(partial(_put_view, view(container, self._store, self._upstreams)))
         await self._publish(container)
 
     async def close(self, container: Container) -> None:
         """Forget a container; repeatable."""
         for endpoint in container.endpoints:
-            await self._tell(lambda client, id_=endpoint.id: client.remove_endpoint(id_))
+            await self._tell(partial(_remove_endpoint, endpoint.id))
         await self._tell(lambda client: client.close_view(container.id))
 
     async def put_network(self, network: Network) -> None:
@@ -107,7 +108,7 @@ class Resolver:
         for endpoint in container.endpoints:
             if endpoint.addresses:
                 records = endpoint_records(container, endpoint)
-                await self._tell(lambda client, r=records: client.put_endpoint(r))
+                await self._tell(partial(_put_endpoint, records))
 
     async def _tell(self, request: Callable[[DnsClient], Awaitable[None]]) -> None:
         client = self._client
@@ -159,4 +160,16 @@ class Resolver:
                 self._upstreams = upstreams
                 for container in {c.id: c for c, _ in joined(self._store)}.values():
                     wanted = view(container, self._store, upstreams)
-                    await self._tell(lambda client, v=wanted: client.put_view(v))
+                    await self._tell(partial(_put_view, wanted))
+
+
+async def _remove_endpoint(id_: str, client: DnsClient) -> None:
+    await client.remove_endpoint(id_)
+
+
+async def _put_endpoint(records: EndpointRecords, client: DnsClient) -> None:
+    await client.put_endpoint(records)
+
+
+async def _put_view(wanted: View, client: DnsClient) -> None:
+    await client.put_view(wanted)

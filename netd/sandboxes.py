@@ -8,10 +8,12 @@ import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import ParamSpec
+
+from msgspec.structs import replace
 
 from drivers import sandbox
 from drivers.contract import Driver
-from msgspec.structs import replace
 from netd.addresses import Addresses
 from netd.errors import ConflictError, InternalError, NotFoundError
 from netd.kernel import Kernel
@@ -27,6 +29,7 @@ from netd.plumbing import (
 from netd.resolver import Resolver
 from netd.store import Store
 
+P = ParamSpec("P")
 Member = tuple[Driver, Network, Endpoint]
 Gateways = Mapping[int, tuple[str, Address] | None]
 
@@ -97,8 +100,7 @@ class Sandboxes:
         remaining = replace(
             container,
             endpoints=tuple(
-                unplumbed(each) if each.id == endpoint.id else each
-                for each in container.endpoints
+                unplumbed(each) if each.id == endpoint.id else each for each in container.endpoints
             ),
         )
         await self._resolver.update(remaining, gone=endpoint)
@@ -150,7 +152,8 @@ class Sandboxes:
         return [
             self._member(endpoint)
             for endpoint in container.endpoints
-            if endpoint.interface and (not missing_ok or endpoint.network_id in self._store.networks)
+            if endpoint.interface
+            and (not missing_ok or endpoint.network_id in self._store.networks)
         ]
 
     def _member(self, endpoint: Endpoint) -> Member:
@@ -178,7 +181,7 @@ class Sandboxes:
             undo.callback(sandbox.remove_sandbox, path)
             sandbox.create_sandbox(path)
             for driver, network, endpoint in members:
-                undo.callback(_quietly, lambda m=(driver, network, endpoint): self._part(m, path))
+                undo.callback(_quietly, self._part, (driver, network, endpoint), path)
                 driver.join(
                     driver_network(network, self._mtu_bytes), driver_endpoint(endpoint), path
                 )
@@ -192,7 +195,7 @@ class Sandboxes:
         for member in members:
             try:
                 self._part(member, path)
-            except Exception as error:  # noqa: BLE001 - removal goes on and reports all
+            except Exception as error:  # removal goes on and reports all
                 errors.append(error)
         sandbox.remove_sandbox(path)
         if errors:
@@ -234,9 +237,9 @@ def _with(container: Container, endpoint: Endpoint) -> Container:
     )
 
 
-def _quietly(function: Callable[[], None]) -> None:
+def _quietly(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
     # Undoing goes on: the first error is the one to tell, and removing the namespace takes all.
     try:
-        function()
-    except Exception:  # noqa: BLE001
+        function(*args, **kwargs)
+    except Exception:
         return

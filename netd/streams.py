@@ -31,7 +31,7 @@ class ContainerStream:
     """
 
     def __init__(self, outputs: frozenset[int], forget: "Callable[[ContainerStream], None]"):
-        """`outputs` are the streams wanted; `forget` is called when a waiting one is closed."""
+        """Take the outputs that are wanted, and what to call when it is closed while waiting."""
         self._outputs, self._forget = outputs, forget
         self._source: asyncio.Future[Stream | None] = asyncio.get_running_loop().create_future()
 

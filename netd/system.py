@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
+
 from netd import __version__
 from netd.config import DaemonConfig
 from netd.events import Events
@@ -72,8 +73,10 @@ def system(
         cpus=os.cpu_count() or 1,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         cgroup_version=2 if features.cgroup_mode == "v2" else 1,
-        runtimes={each.name: each.path for each in features.runtimes if not each.problem},
-        default_runtime=features.runtime.name if features.runtime else "",
+        runtimes={
+            each.name: each.path for each in features.runtimes if each.path and not each.problem
+        },
+        default_runtime=features.runtime(config.default_runtime).name,
         seccomp=features.seccomp,
         ipv4_forwarding=_enabled("net/ipv4/ip_forward"),
         bridge_nf_iptables=_enabled("net/bridge/bridge-nf-call-iptables"),
