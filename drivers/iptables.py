@@ -1,0 +1,251 @@
+"""Bring the kernel's legacy iptables in line with a `drivers.firewall.Ruleset`.
+
+The only module that imports python-iptables, which must be handled with care (each was seen to
+fail): one thread only; never autocommit, which hides the kernel's refusals; `refresh` before use,
+because its tables live in the network namespace where they were opened last; `close` afterwards,
+because an open one keeps a namespace alive; and under the lock that `iptables -w` waits for.
+"""
+
+import ctypes
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from drivers.contract import DriverError
+from drivers.encoding import PREFIX, Encoded, encoded
+from drivers.firewall import FAMILIES, USER, Rule, Ruleset, Table
+from drivers.xtables import libraries_known
+
+log = logging.getLogger(__name__)
+
+LOCK = "/run/xtables.lock"
+LOCK_TIMEOUT_S = 10.0
+ATTEMPTS = 5  # somebody who ignores the lock may change a table between reading and writing it
+TABLES = ("filter", "nat")
+
+
+def apply(ruleset: Ruleset) -> None:
+    """Make netd's chains in this thread's network namespace be as wanted; touch nothing else.
+
+    A table that is so already is not written. A jump from a built-in chain is added as its first
+    rule if it is missing, and stays where it is if not. Tables the ruleset does not name are left
+    alone. Each table changes at once, or not at all: DriverError names what was refused.
+    """
+    with _lock():
+        for table in ruleset.tables:
+            _put_right(table)
+
+
+def clear() -> None:
+    """Remove all of netd's chains from this thread's network namespace, and the jumps to them.
+
+    The chain made for the user's own rules stays while there are rules in it.
+    """
+    with _lock():
+        for family in FAMILIES:
+            for name in TABLES:
+                _put_right(Table(family, name, {}, {}), keep_the_users=False)
+
+
+def available() -> str | None:
+    """Return None if the libraries and the kernel's tables are there, else a sentence why not."""
+    try:
+        for name in TABLES:
+            with _opened(4, name):
+                pass
+    except DriverError as error:
+        return str(error)
+    return None
+
+
+def _put_right(wanted: Table, *, keep_the_users: bool = True) -> None:
+    if not wanted.chains and not _loaded(wanted):
+        return  # opening it would load it, and hook it into every packet's way
+    for attempt in range(ATTEMPTS):
+        with _opened(wanted.family, wanted.name) as table:
+            changes = _changes(table, wanted, keep_the_users=keep_the_users)
+            if not changes:
+                return
+            try:
+                table.commit()
+            except _iptc().IPTCError as error:
+                if attempt < ATTEMPTS - 1 and os.strerror(errno.EAGAIN) in str(error):
+                    continue
+                raise DriverError(
+                    f"the kernel refused {_name(wanted)}: {_reason(error)}: {'; '.join(changes)}"
+                ) from error
+            log.debug("%s: %s", _name(wanted), "; ".join(changes))
+            return
+
+
+def _changes(table: Any, wanted: Table, *, keep_the_users: bool) -> list[str]:
+    """Change the table's copy in memory; return what was changed, in iptables' words."""
+    present = {chain.name for chain in table.chains}
+    surplus = {chain for chain in present - set(wanted.chains) if chain.startswith(PREFIX)}
+    if USER in surplus and (keep_the_users or table.first_rule(USER)):
+        surplus.remove(USER)
+    changes = [f"-N {chain}" for chain in wanted.chains if chain not in present]
+    for chain in wanted.chains:
+        if chain not in present:
+            _refusals(table.create_chain, chain)
+    for chain, rules in wanted.chains.items():
+        if rules is not None and not _equal(table, chain, rules):
+            _refusals(table.flush_entries, chain)
+            for rule in rules:
+                _refusals(table.append_entry, chain, _buffer(table, rule))
+            changes += [f"-F {chain}", *(rule.text(chain) for rule in rules)]
+    for chain in [chain.name for chain in table.chains if chain.is_builtin()]:
+        changes += _jumps(table, chain, wanted.jumps.get(chain), surplus)
+    # They may jump to one another, so all are emptied before the first is removed.
+    for chain in surplus:
+        _refusals(table.flush_entries, chain)
+    for chain in surplus:
+        _refusals(table.delete_chain, chain)
+    return changes + [f"-X {chain}" for chain in sorted(surplus)]
+
+
+def _equal(table: Any, chain: str, rules: Sequence[Rule]) -> bool:
+    live = _live(table, chain)
+    return len(live) == len(rules) and all(
+        _encoded(_family(table), rule).same(*entry) for rule, entry in zip(rules, live, strict=True)
+    )
+
+
+def _jumps(table: Any, chain: str, jump: Rule | None, surplus: Collection[str]) -> Iterator[str]:
+    """Add the jump if it is missing; remove doubles, altered ones, and those that lead nowhere."""
+    live = _live(table, chain)
+    wanted = _encoded(_family(table), jump) if jump else None
+    right = [n for n, entry in enumerate(live) if wanted and wanted.same(*entry)][:1]
+    wrong = surplus if wanted is None else {*surplus, wanted.target}
+    # From the end, so that the numbers of the others stay true.
+    for number in reversed(range(len(live))):
+        if live[number][1] in wrong and number not in right:
+            _delete(table, chain, number)
+            yield f"-D {chain} {number + 1}"
+    if jump and not right:
+        _refusals(table.insert_entry, chain, _buffer(table, jump), 0)
+        yield jump.text(chain).replace("-A", "-I", 1)
+
+
+def _live(table: Any, chain: str) -> list[tuple[bytes, str]]:
+    """Return the octets and the target's name of each rule of a chain."""
+    found = []
+    entry = table.first_rule(chain)
+    while entry:
+        octets = ctypes.string_at(ctypes.addressof(entry), entry.next_offset)
+        found.append((octets, (table.get_target(entry) or b"").decode()))
+        entry = table.next_rule(entry)
+    return found
+
+
+def _delete(table: Any, chain: str, number: int) -> None:
+    # python-iptables wraps the deletion of a rule one describes, not of one by its number.
+    if table._iptc.iptc_delete_num_entry(chain.encode(), number, table._handle) != 1:
+        reason = _reason(table.strerror())
+        raise DriverError(f"iptables refused to delete rule {number + 1} of {chain}: {reason}")
+
+
+def _refusals(act: Any, *arguments: Any) -> None:
+    try:
+        act(*arguments)
+    except _iptc().IPTCError as error:
+        raise DriverError(f"iptables refused: {_reason(error)}") from error
+
+
+def _buffer(table: Any, rule: Rule) -> Any:
+    octets = _encoded(_family(table), rule).octets
+    return (ctypes.c_ubyte * len(octets)).from_buffer_copy(octets)
+
+
+@lru_cache(maxsize=8192)  # it takes 0.4 ms, and most rules are asked for again and again
+def _encoded(family: int, rule: Rule) -> Encoded:
+    iptc = _iptc()
+    try:
+        return encoded(iptc.Rule() if family == 4 else iptc.Rule6(), rule)
+    except (iptc.IPTCError, iptc.XTablesError, ValueError, AttributeError) as error:
+        raise DriverError(
+            f"iptables does not understand {rule.text('...')}: {_reason(error)}"
+        ) from error
+
+
+@contextmanager
+def _opened(family: int, name: str) -> Iterator[Any]:
+    """Yield a table as it is now in this thread's network namespace."""
+    iptc = _iptc()
+    table = None
+    try:
+        table = (iptc.Table if family == 4 else iptc.Table6)(name, autocommit=False)
+        # It may be an object from before, which still looks into another namespace.
+        table.refresh()
+    except iptc.IPTCError as error:
+        if table is not None:
+            table.close()
+        which = "iptables" if family == 4 else "ip6tables"
+        raise DriverError(f"{which} table {name} is not available: {_reason(error)}") from error
+    try:
+        yield table
+    finally:
+        table.close()
+
+
+def _loaded(table: Table) -> bool:
+    names = Path(f"/proc/thread-self/net/ip{'6' * (table.family == 6)}_tables_names")
+    try:
+        return table.name in names.read_text().split()
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    # Not inherited, and not blocking: whoever holds it for ever must not stop the network thread.
+    descriptor = os.open(LOCK, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DriverError(
+                        f"another program holds {LOCK} for {LOCK_TIMEOUT_S:.0f} s"
+                    ) from None
+                time.sleep(0.005)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@cache
+def _iptc() -> Any:
+    """Return python-iptables, imported at its first use."""
+    try:
+        with libraries_known():
+            import iptc
+    except (
+        Exception
+    ) as error:  # it raises whatever comes: AttributeError where a library is missing
+        raise DriverError(f"python-iptables cannot be used: {error}") from error
+    return iptc
+
+
+def _family(table: Any) -> int:
+    return 6 if isinstance(table, _iptc().Table6) else 4
+
+
+def _name(table: Table) -> str:
+    return f"{'iptables' if table.family == 4 else 'ip6tables'} table {table.name}"
+
+
+def _reason(error: object) -> str:
+    """Return an error of python-iptables in plain words; it has octets where it means text."""
+    text = error.decode() if isinstance(error, bytes) else str(error)
+    return text.replace("b'", "'")
