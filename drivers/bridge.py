@@ -87,7 +87,7 @@ class BridgeDriver:
                 undo.callback(self._links.remove, port.host_interface)
             else:
                 other_end = inside.other_end(index)
-                if other_end is None or not self._links.adopt_port(port, other_end):
+                if other_end is None or not self._links.adopt_port(port, other_end, index):
                     raise DriverError(f"{sandbox} has an interface {endpoint.interface} already")
             settings = _inner_settings(endpoint)
             inside.put(endpoint.interface, endpoint.addresses, settings)

@@ -137,16 +137,19 @@ class Links:
                     self._rtnl.brport("set", index=index, isolated=1)
                 failed.pop_all()
 
-    def adopt_port(self, port: Port, index: int) -> bool:
+    def adopt_port(self, port: Port, index: int, inner_index: int) -> bool:
         """Put the host's end of an existing pair right; return False if it is not netd's."""
-        with _named(f"the other end of interface {port.interface}"):
+        with _named(f"the other end of interface {port.interface}"), ExitStack() as gone:
+            gone.enter_context(_missing_is_fine())
             for link in self._rtnl.link("get", index=index):
-                if link.get("ifalias") != _mark(port.owner):
+                is_pair = (_kind(link), link.get("link")) == ("veth", inner_index)
+                if not is_pair or link.get("ifalias") != _mark(port.owner):
                     return False
                 bridge = _index(port.bridge)
                 self._rtnl.link("set", index=index, master=bridge, mtu=port.mtu_bytes, state="up")
                 self._rtnl.brport("set", index=index, isolated=int(port.isolated))
-        return True
+                return True
+        return False
 
     def remove(self, name: str) -> None:
         """Remove an interface, if it is there."""
@@ -231,10 +234,11 @@ class Inside:
             return None
 
     def other_end(self, index: int) -> int | None:
-        """Return the number of a veth's other end in its own namespace; None if it is no veth."""
+        """Return the number of a veth's other end, in its own namespace; None if it has none."""
         with _named(f"interface {index} in {self._sandbox}"):
             for link in self._rtnl.link("get", index=index):
-                if link.get(("linkinfo", "kind")) == "veth":
+                # The namespace is only said where it is not this one.
+                if _kind(link) == "veth" and link.get("link_netnsid") is not None:
                     return int(link.get("link"))
         return None
 
@@ -298,12 +302,16 @@ def _add_address(rtnl: Any, index: int, address: Interface) -> None:
 def _is_bridge_of(link: Any, name: str, owner: str) -> bool:
     """Return whether an interface is netd's bridge; DriverError if it is of no use at all."""
     alias = link.get("ifalias") or ""
-    if link.get(("linkinfo", "kind")) != "bridge":
+    if _kind(link) != "bridge":
         raise DriverError(f"interface {name} exists and is no bridge")
     if alias.startswith(_mark("")) and alias != _mark(owner):
         raise DriverError(f"bridge {name} belongs to network {alias.removeprefix(_mark(''))}")
     # A crash may have come between making it and marking it.
     return alias == _mark(owner) or (not alias and name.startswith(BRIDGES))
+
+
+def _kind(link: Any) -> str:
+    return link.get(("linkinfo", "kind")) or ""
 
 
 def _mark(owner: str) -> str:
