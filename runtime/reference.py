@@ -19,8 +19,7 @@ _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
-_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -76,7 +75,7 @@ def parse(text: str) -> Reference:
     domain, rest = _split_domain(rest)
     path, _, tag = rest.partition(":")
     _check(text, domain, path)
-    if ("@" in text and not _is_digest(digest)) or (":" in rest and not _TAG.fullmatch(tag)):
+    if ("@" in text and not _DIGEST.fullmatch(digest)) or (":" in rest and not _TAG.fullmatch(tag)):
         raise ReferenceFormatError(f"invalid reference format: {text!r}")
     if domain == DEFAULT_DOMAIN and "/" not in path:
         path = _OFFICIAL + path
@@ -105,9 +104,3 @@ def _check(text: str, domain: str, path: str) -> None:
         )
     if not _PATH.fullmatch(path) or not _DOMAIN.fullmatch(domain):
         raise ReferenceFormatError(f"invalid reference format: {text!r}")
-
-
-def _is_digest(digest: str) -> bool:
-    if digest.startswith("sha256:"):
-        return _SHA256.fullmatch(digest) is not None
-    return _DIGEST.fullmatch(digest) is not None
