@@ -129,6 +129,8 @@ class DnsClient:
         """Close this connection; the server goes on. May be repeated."""
         self._conversation.cancel()
         await asyncio.wait({self._conversation})
+        if not self.closed.is_set():  # cancelled before it began
+            self._end(DnsServerError("the connection to the dns server was closed"))
 
     @classmethod
     async def _connected(cls, socket_path: Path) -> Self | None:
@@ -200,6 +202,8 @@ class DnsClient:
         while (frame := await self._channel.receive()) is not None:
             with contextlib.closing(frame):
                 fields = control.decoded(frame.payload)
+            if not self._unanswered:
+                raise ChannelError("it answered what nobody asked")
             reply = self._unanswered.popleft()
             if reply.done():  # its caller was cancelled
                 continue

@@ -133,7 +133,7 @@ def _descriptor_limit() -> int:
     """Raise this process's limit as far as it may and return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 if __name__ == "__main__":

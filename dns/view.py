@@ -43,8 +43,11 @@ class OpenView:
         datagrams.setblocking(False)
         streams.setblocking(False)
         _enlarge_buffer(datagrams)
-        self._loop.add_reader(datagrams, self._answer_datagrams)
-        self._streams = StreamListener(streams, self._stream_reply)
+        with contextlib.ExitStack() as undo:
+            self._loop.add_reader(datagrams, self._answer_datagrams)
+            undo.callback(self._loop.remove_reader, datagrams)
+            self._streams = StreamListener(streams, self._stream_reply)
+            undo.pop_all()
 
     def close(self) -> None:
         """Close the sockets and forget what is being forwarded."""
