@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import secrets
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -44,8 +45,9 @@ class LoadedImage:
 class ImageStore:
     """A folder of images.
 
-    Several loads may run at a time. `remove` and `sweep` may not run between a load and the
-    moment its caller has noted the image down, as they would take it away again.
+    Verbs may be called from several threads and wait for each other. `remove` and `sweep` may
+    not come between a load and the moment its caller has noted the image down, as they would
+    take it away again.
     """
 
     def __init__(self, root: Path) -> None:
@@ -53,6 +55,8 @@ class ImageStore:
         self._blobs = root / "blobs" / "sha256"
         self._layers = root / "layers"
         self._partial = root / "partial"
+        # A load counts on the layers that were there when it began.
+        self._one_at_a_time = threading.Lock()
         for folder in (root, self._blobs, self._layers, self._partial):
             # Set-uid programs of images are not for the machine's users to run.
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,7 +66,7 @@ class ImageStore:
 
         May be repeated. On an error nothing is left of it. ArchiveError, DiskFullError.
         """
-        with self._faults_named(), self._work_folder() as work, opened(archive, work) as contents:
+        with self._verb(), self._work_folder() as work, opened(archive, work) as contents:
             found = images(contents)
             staged: dict[str, Path] = {}
             for layer in (layer for image in found for layer in image.layers):
@@ -87,7 +91,7 @@ class ImageStore:
 
         `config` is what `docker inspect` shows as Config. On an error nothing is left of it.
         """
-        with self._faults_named(), self._work_folder() as work, archive.open("rb") as file:
+        with self._verb(), self._work_folder() as work, archive.open("rb") as file:
             folder = _new_folder(work)
             raw = compression.Digesting(file, None, None)
             diff_id = unpack_stream(raw, folder, "the root file system")
@@ -115,7 +119,7 @@ class ImageStore:
 
     def remove(self, image_id: str, layers_still_used: Collection[str]) -> None:
         """Delete an image's configuration and its layers but those still used; repeatable."""
-        with self._faults_named():
+        with self._verb():
             if not self._blob(image_id).exists():
                 return
             for diff_id in _diff_ids(self.config(image_id)):
@@ -125,20 +129,22 @@ class ImageStore:
 
     def sweep(self, image_ids: Collection[str]) -> None:
         """Delete all that none of these images uses, and whatever a crash left half made."""
-        used: set[Path] = set()
-        for image_id in image_ids:
-            used.add(self._blob(image_id))
-            try:
-                used.update(self._layer(diff_id) for diff_id in _diff_ids(self.config(image_id)))
-            except ImageStoreError as error:
-                log.warning("image %s is not usable: %s", image_id, error)
-        with self._faults_named():
+        with self._verb():
+            used = {path for image_id in image_ids for path in self._paths(image_id)}
             for folder in (self._blobs, self._layers):
                 for path in set(folder.iterdir()) - used:
                     log.warning("removing %s, which no image uses", path)
                     self._discard(path)
             for path in self._partial.iterdir():
                 remove_tree(path)
+
+    def _paths(self, image_id: str) -> list[Path]:
+        try:
+            diff_ids = _diff_ids(self.config(image_id))
+        except ImageStoreError as error:
+            log.warning("image %s cannot be used: %s", image_id, error)
+            diff_ids = ()
+        return [self._blob(image_id), *(self._layer(diff_id) for diff_id in diff_ids)]
 
     def _layer(self, diff_id: str) -> Path:
         return self._layers / _hex(diff_id)
@@ -161,8 +167,8 @@ class ImageStore:
             # Renames can reach the disk before contents do: an image with empty files.
             _sync(work)
             for diff_id, folder in staged.items():
-                if _moved(folder, self._layer(diff_id)):
-                    undo.callback(self._discard, self._layer(diff_id))
+                folder.rename(self._layer(diff_id))
+                undo.callback(self._discard, self._layer(diff_id))
             for image_id in blobs:
                 if not self._blob(image_id).exists():
                     (work / _hex(image_id)).rename(self._blob(image_id))
@@ -187,9 +193,10 @@ class ImageStore:
             remove_tree(folder)
 
     @contextmanager
-    def _faults_named(self) -> Iterator[None]:
+    def _verb(self) -> Iterator[None]:
         try:
-            yield
+            with self._one_at_a_time:
+                yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(f"no space left in {self._root}") from error
@@ -232,17 +239,6 @@ def _new_folder(parent: Path) -> Path:
     folder.mkdir()
     folder.chmod(0o755)
     return folder
-
-
-def _moved(source: Path, target: Path) -> bool:
-    """Rename a folder; False if another load was quicker and target is there already."""
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return False
-        raise
-    return True
 
 
 def _sync(folder: Path, *, entries_only: bool = False) -> None:

@@ -49,7 +49,7 @@ def make_directories_in_root(
 
 
 def touch_in_root(root: int | Path, path: str, mode: int = 0o644) -> None:
-    """Make an empty file where none is, and the missing folders above it; may be repeated."""
+    """Make an empty file where nothing is, and the missing folders above it; may be repeated."""
 
     def make_folder(parent: int, name: str) -> None:
         os.mkdir(name, 0o755, dir_fd=parent)

@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -118,6 +119,31 @@ def test_a_sweep_keeps_known_images_and_removes_the_rest(
 
     assert contents(root) == kept
     assert (store.layer_paths(known.diff_ids)[0] / "etc/one").exists()
+
+
+def test_loads_of_the_same_image_at_once_give_the_same(
+    load: Callable, store: ImageStore, tmp_path: Path
+) -> None:
+    (tmp_path / "both").write_bytes(build.archive([ONE, TWO], "two"))
+
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(store.load, [tmp_path / "both"] * 8))
+
+    assert loaded == [loaded[0]] * 8
+    assert len(store.layer_paths(loaded[0][0].diff_ids)) == 2
+    assert not list((tmp_path / "images/partial").iterdir())
+
+
+def test_a_sweep_survives_an_image_whose_configuration_is_gone(
+    load: Callable, store: ImageStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    (image,) = load(build.archive([ONE], "one"))
+    missing = digest(b"missing")
+
+    store.sweep([image.id, missing])
+
+    assert store.layer_paths(image.diff_ids)
+    assert f"image {missing} cannot be used" in caplog.text
 
 
 def test_ids_that_are_none_reach_no_file(store: ImageStore) -> None:
