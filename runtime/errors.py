@@ -27,3 +27,27 @@ class SnapshotError(RuntimeFault):
 
 class UserError(RuntimeFault):
     """A user or group that the image does not know, or an impossible id."""
+
+
+class BundleError(RuntimeFault):
+    """A container's settings that make no sense or that this host cannot have."""
+
+
+class OciError(RuntimeFault):
+    """The OCI runtime refused; the sentence is its own."""
+
+    def __init__(self, message: str, exit_code: int = 128) -> None:
+        """Keep Docker's exit code for it.
+
+        127: no such command, 126: a command that cannot be run, 128: anything else.
+        """
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class NotRunningError(OciError):
+    """The container has no process any more, or the OCI runtime does not know it."""
+
+
+class MonitorError(RuntimeFault):
+    """The monitor of a container (conmon) did not do its part."""
