@@ -1,0 +1,195 @@
+"""Containers watched by conmon: made, attached to, resized, executed in, and seen to end.
+
+One conmon a container keeps its output, its exit code and its terminal, and belongs to nobody: it
+goes on when the daemon stops, and the next daemon finds everything in the container's folder.
+
+```
+daemon ── start byte ──> conmon ──> runc create        bundle: config.json conmon.pid pidfile
+       <── {"data": pid} ──┘                                   attach ctl oom oci.log exec/
+       <══ attach (SEQPACKET) ══> output and input     exits:  <id>
+```
+"""
+
+import asyncio
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from runtime import exits
+from runtime.conmon import clean, launch, runtime_words
+from runtime.errors import MonitorError
+from runtime.execs import ExecRequest, ExecSession, open_session, remove_sessions
+from runtime.exits import Exit
+from runtime.oci import OciRuntime
+from runtime.streams import AttachStream, connect
+
+_RESIZE_TIMEOUT_S = 2
+_CONFIG = "config.json"
+
+
+class Monitor:
+    """All containers of one OCI runtime; needs a running asyncio loop."""
+
+    def __init__(self, conmon: Path, runtime: OciRuntime, exits_folder: Path) -> None:
+        """Use the program `conmon`; exit files come into `exits_folder`, which is made."""
+        self.runtime = runtime
+        self._conmon = conmon
+        self._exits = exits_folder
+        self._streams: dict[AttachStream, Path] = {}  # and the bundle each belongs to
+        self._sessions: set[asyncio.Task[int]] = set()
+
+    async def create(
+        self, id_: str, name: str, bundle: Path, log_path: Path | None = None, *,
+        tty: bool = False, stdin: bool = False, stdin_once: bool = False,
+    ) -> int:  # fmt: skip
+        """Make a container, not started yet; return the id of its process, which waits.
+
+        `bundle` holds what `write_config` wrote; what an earlier run left there is removed. Without
+        `log_path` output that nobody is attached to is dropped. With `stdin_once` the input ends
+        when the first who was attached leaves. Raises OciError with the OCI runtime's words, or
+        MonitorError; nothing is left then.
+        """
+        self.forget(id_, bundle)
+        self._exits.mkdir(parents=True, exist_ok=True)
+        flags = {
+            "-t": tty,
+            "-i": stdin,
+            # A terminal stays usable when one of several clients leaves.
+            "--leave-stdin-open": tty or not stdin_once,
+        }
+        words = self._words(id_, name, bundle, log_path)
+        words += [flag for flag, wanted in flags.items() if wanted]
+        try:
+            conmon = await launch(self._conmon, words, folder=bundle)
+            try:
+                return await conmon.pid()
+            finally:
+                conmon.close()
+                conmon.sync.close()
+        except BaseException:
+            await asyncio.shield(self._undo(id_, bundle))
+            raise
+
+    async def attach(self, bundle: Path, *, stdin: bool = True) -> AttachStream:
+        """Attach to a created or running container.
+
+        Done before its start, all output arrives. Without `stdin`, as it must be when the
+        container takes no input, what is written is dropped.
+        """
+        connection = await connect(bundle)
+        stream = AttachStream(
+            connection, stdin=stdin, closed=lambda one: self._streams.pop(one, None)
+        )
+        self._streams[stream] = bundle
+        return stream
+
+    async def resize(self, bundle: Path, rows: int, columns: int) -> None:
+        """Set the size of a created or running container's terminal.
+
+        `bundle` may also be the `folder` of an exec session.
+        """
+        await _write_ctl(bundle, b"1 %d %d\n" % (rows, columns))
+
+    async def exec(
+        self, id_: str, session_id: str, bundle: Path, process: dict[str, Any], *,
+        tty: bool = False, stdin: bool = False, attach: bool = True,
+    ) -> ExecSession:  # fmt: skip
+        """Start a further process, OCI's `process` (see `bundle.exec_process`).
+
+        With `attach` the session has a stream, and with `stdin` that takes input. Raises OciError,
+        exit_code 126 or 127 if it cannot be run.
+        """
+        request = ExecRequest(
+            container_id=id_, session_id=session_id, bundle=bundle,
+            process=process | {"terminal": tty}, stdin=stdin, attach=attach,
+        )  # fmt: skip
+        session = await open_session(self._conmon, self.runtime, request)
+        self._sessions.add(session.ended)
+        session.ended.add_done_callback(self._sessions.discard)
+        return session
+
+    async def exited(self, id_: str, bundle: Path) -> Exit:
+        """Wait until a container has ended, whoever started it, and all its output is written.
+
+        It may also have ended while nobody watched. Any number may wait; cancelling leaves nothing
+        behind.
+        """
+        return await exits.exited(id_, bundle, self._exits, lambda: self._drain(bundle))
+
+    def forget(self, id_: str, bundle: Path) -> None:
+        """Remove what conmon left of a container that has ended. May be repeated."""
+        clean(bundle)
+        remove_sessions(bundle)
+        exits.forget(id_, self._exits)
+
+    async def close(self) -> None:
+        """Let go of all streams and exec sessions; containers and their processes go on."""
+        for stream in list(self._streams):
+            stream.close()
+        sessions = list(self._sessions)
+        for session in sessions:
+            session.cancel()
+        await asyncio.gather(*sessions, return_exceptions=True)
+
+    def _words(self, id_: str, name: str, bundle: Path, log_path: Path | None) -> list[str]:
+        log = f"k8s-file:{log_path}" if log_path else "none:"
+        return [
+            "--api-version", "-c", id_, "-u", id_, "-n", name,
+            *runtime_words(self.runtime, bundle), "-b", str(bundle),
+            "-p", str(bundle / "pidfile"), "-P", str(bundle / "conmon.pid"), "-l", log,
+            # Docker does not sync logs to disk either; it would cost each exit milliseconds.
+            "--exit-dir", str(self._exits), "--full-attach", "--no-sync-log",
+            "--log-level", "error",
+        ]  # fmt: skip
+
+    async def _undo(self, id_: str, bundle: Path) -> None:
+        exits.kill_conmon(id_, bundle)
+        await self.runtime.delete(id_, force=True)
+        self.forget(id_, bundle)
+
+    def _drain(self, bundle: Path) -> None:
+        for stream, of in list(self._streams.items()):
+            if of == bundle:
+                stream.drain()
+
+
+def write_config(bundle: Path, config: dict[str, Any]) -> None:
+    """Make a bundle's folder, for root alone, and write its config.json. May be repeated."""
+    bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = bundle / f".{_CONFIG}.part"
+    part.write_text(json.dumps(config), encoding="utf-8")
+    part.rename(bundle / _CONFIG)
+
+
+def read_config(bundle: Path) -> dict[str, Any]:
+    """Return a bundle's config.json."""
+    config: dict[str, Any] = json.loads((bundle / _CONFIG).read_text(encoding="utf-8"))
+    return config
+
+
+async def _write_ctl(folder: Path, command: bytes) -> None:
+    try:
+        async with asyncio.timeout(_RESIZE_TIMEOUT_S):
+            # conmon opens its end a moment later; a fifo has no event for that.
+            while not _written(folder / "ctl", command):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    except TimeoutError as error:
+        raise MonitorError(f"conmon does not listen in {folder}") from error
+
+
+def _written(path: Path, command: bytes) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False
+        raise MonitorError(f"cannot resize the terminal: {path}: {error.strerror}") from error
+    try:
+        os.write(descriptor, command)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
