@@ -51,16 +51,12 @@ def doctor(
 
     Example: sudo netd doctor
     """
-    from netd.doctor.findings import Verdict, findings, leftovers
-    from netd.doctor.host import host
-    from netd.doctor.probes import probed
-    from runtime.features import probe
+    from netd.doctor.examination import examined
+    from netd.doctor.findings import Verdict
 
-    machine = host(Path(data_root), Path(exec_root))
-    daemon, image = _daemon(Client(str(ctx.obj)))
-    found = [*findings(machine, probed(), probe()), daemon, *image]
-    if daemon.verdict is not Verdict.OK:
-        found += leftovers(machine)
+    daemon = _daemon(Client(str(ctx.obj)))
+    runs = daemon[0].verdict is Verdict.OK
+    found = examined(Path(data_root), Path(exec_root), daemon_runs=runs) + daemon
     LISTING.show([_row(finding, table=not form) for finding in found], form)
     missing = [finding.topic for finding in found if finding.verdict is Verdict.MISSING]
     if form:
@@ -86,22 +82,17 @@ def _row(finding: "Finding", *, table: bool) -> dict[str, str]:
     }
 
 
-def _daemon(client: Client) -> "tuple[Finding, list[Finding]]":
-    """Give what there is to say about the daemon, and about the images it has."""
+def _daemon(client: Client) -> "list[Finding]":
+    """Give what there is to say about the daemon, first, and about the images it has."""
     from netd.doctor.findings import Finding, Verdict
 
     try:
         version = client.json("GET", "/version")["Version"]
         images: list[ImageSummary] = client.json("GET", "/images/json")
     except CliError as error:
-        return Finding("daemon", Verdict.NOTE, error.message, error.hint), []
+        return [Finding("daemon", Verdict.NOTE, error.message, error.hint)]
     running = Finding("daemon", Verdict.OK, f"{version} answers at {client.host}")
     if images:
-        return running, [Finding("images", Verdict.OK, f"{len(images)} here")]
-    lacking = Finding(
-        "images",
-        Verdict.NOTE,
-        "none here",
-        "netd load -i .cache/demo.tar, or any archive of docker save",
-    )
-    return running, [lacking]
+        return [running, Finding("images", Verdict.OK, f"{len(images)} here")]
+    advice = "netd load -i .cache/demo.tar, or any archive of docker save"
+    return [running, Finding("images", Verdict.NOTE, "none here", advice)]

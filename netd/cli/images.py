@@ -8,8 +8,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from netd.cli.client import filters, quoted
-from netd.cli.connection import Answer
+from netd.cli.client import Query, filters, quoted
 from netd.cli.errors import CliError
 from netd.cli.shapes import HistoryEntry, ImageSummary, RemovedImage
 from netd.cli.tables import Listing, shortened
@@ -86,11 +85,8 @@ def load(
         raise CliError(
             "standard input is a terminal, no archive", "name one: netd load -i FILE.tar"
         )
-    with _opened(source or "-") as archive:
-        answer = client_of(ctx).open(
-            "POST", "/images/load", {"quiet": quiet}, stream=_read(archive)
-        )
-        _show_progress(answer)
+    for said in _uploaded(ctx, "/images/load", {"quiet": quiet}, source or "-"):
+        print(said.get("stream", ""), end="", flush=True)
 
 
 def import_(
@@ -114,15 +110,10 @@ def import_(
 
     Example: netd import -c 'CMD ["sh"]' rootfs.tar tiny:1
     """
-    import json
-
     repo, tag = _split_tag(reference)
     query = {"fromSrc": "-", "repo": repo, "tag": tag, "message": message, "changes": change}
-    with _opened(source) as archive:
-        answer = client_of(ctx).open("POST", "/images/create", query, stream=_read(archive))
-        for line in answer.lines():
-            _raise_error(said := json.loads(line))
-            print(said.get("status", ""))
+    for said in _uploaded(ctx, "/images/create", query, source):
+        print(said.get("status", ""))
 
 
 def tag(
@@ -224,6 +215,21 @@ def _split_tag(reference: str) -> tuple[str, str]:
     return (repo, name) if separator and "/" not in name and "@" not in repo else (reference, "")
 
 
+def _uploaded(ctx: typer.Context, path: str, query: Query, source: str) -> Iterator[dict[str, str]]:
+    """Send an archive and give what the daemon says about it, line by line."""
+    import json
+
+    with (
+        _opened(source) as archive,
+        client_of(ctx).open("POST", path, query, stream=_read(archive)) as answer,
+    ):
+        for line in answer.lines():
+            said: dict[str, str] = json.loads(line)
+            if "error" in said:
+                raise CliError(said["error"])
+            yield said
+
+
 def _opened(source: str) -> "nullcontext[BinaryIO] | BinaryIO":
     if source == "-":
         return nullcontext(sys.stdin.buffer)
@@ -236,18 +242,3 @@ def _opened(source: str) -> "nullcontext[BinaryIO] | BinaryIO":
 def _read(archive: BinaryIO) -> Iterator[bytes]:
     while piece := archive.read(_PIECE_BYTES):
         yield piece
-
-
-def _show_progress(answer: Answer) -> None:
-    import json
-
-    for line in answer.lines():
-        said = json.loads(line)
-        _raise_error(said)
-        if "stream" in said:
-            print(said["stream"], end="", flush=True)
-
-
-def _raise_error(said: dict[str, object]) -> None:
-    if "error" in said:
-        raise CliError(str(said["error"]))
