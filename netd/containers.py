@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -15,7 +14,7 @@ from netd.images import Images
 from netd.lifecycle import Lifecycle
 from netd.locks import Locks
 from netd.merge import command, merged
-from netd.model import Container, ContainerRequest, LogLine
+from netd.model import Container, ContainerRequest, LogLine, LogStream
 from netd.naming import checked_name, made_up_name, new_id
 from netd.resolver import Resolver
 from netd.runner import Runner
@@ -133,13 +132,11 @@ class Containers:
             ended = self._lifecycle.waiter(container, "next-exit")
         return self._runner.logs(
             container,
-            streams=frozenset(
-                name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted
-            ),
-            ended=ended,
+            ended,
+            streams=frozenset(_chosen(stdout=stdout, stderr=stderr)),
+            tail=tail,
             since_ns=since_ns,
             until_ns=until_ns,
-            tail=tail,
         )
 
     def size(self, reference: str) -> int:
@@ -215,16 +212,14 @@ class Containers:
 
     async def _unmake(self, container: Container) -> None:
         container = await self._lifecycle.discard(container)
-        await asyncio.to_thread(self._remove_folder, container)
+        await asyncio.to_thread(self._runner.remove_folder, container.id)
         self._endpoints.unreserve(container)
         self._store.containers.remove(container.id)
         self._lifecycle.removed(container)
 
-    def _remove_folder(self, container: Container) -> None:
-        folder = self._runner.folder(container.id)
-        self._runner.remove_snapshot(container)
-        if folder.exists():
-            shutil.rmtree(folder)
 
-
-__all__ = ["Containers"]
+def _chosen(*, stdout: bool, stderr: bool) -> Iterator[LogStream]:
+    if stdout:
+        yield "stdout"
+    if stderr:
+        yield "stderr"

@@ -110,18 +110,18 @@ class Daemon:
         """Open the doors to the kernel, put networks right, adopt or recover containers."""
         await self.kernel.open()
         await self.firewall.check()
-        await self.runner.open()
         await self.resolver.start(self.sandboxes.resolver_sockets)
         await self.networks.restore()
         await self.images.sweep()
         await self._recovery.run()
 
     async def stop(self) -> None:
-        """Let go of everything; containers and the DNS server go on. Repeatable."""
+        """Let go of everything; containers go on, and the DNS server while there are any."""
         await self.lifecycle.close()
         await self.execs.close()
         await self.runner.close()
-        await self.resolver.stop(shutdown=False)
+        running = any(container.state.running for container in self.store.containers)
+        await self.resolver.stop(shutdown=not running)
         await self.kernel.close()
         self.store.close()
 
@@ -159,13 +159,13 @@ def _folders(config: DaemonConfig) -> ExitStack:
         raise UnavailableError("the daemon must be run as root: it makes namespaces and links")
     undo = ExitStack()
     try:
-        for folder in (config.data_root, config.exec_root):
-            folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-            _hold(folder, undo)
-        for folder in ("containers", "images", "tmp"):
-            (config.data_root / folder).mkdir(mode=0o700, exist_ok=True)
-        for folder in ("netns", "c", "exits"):
-            (config.exec_root / folder).mkdir(mode=0o700, exist_ok=True)
+        for root in (config.data_root, config.exec_root):
+            root.mkdir(mode=0o711, parents=True, exist_ok=True)
+            _hold(root, undo)
+        for name in ("containers", "images", "tmp"):
+            (config.data_root / name).mkdir(mode=0o700, exist_ok=True)
+        for name in ("netns", "c", "exits"):
+            (config.exec_root / name).mkdir(mode=0o700, exist_ok=True)
         config.pidfile.parent.mkdir(parents=True, exist_ok=True)
         config.pidfile.write_text(f"{os.getpid()}\n")
         undo.callback(config.pidfile.unlink, missing_ok=True)

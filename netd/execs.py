@@ -65,7 +65,7 @@ class Execs:
         self._put(replace(exec_, running=True))
         try:
             process = await self._runner.exec(
-                container, exec_, attach=not detach, console_size=console_size
+                container, exec_, attach=not detach, console=console_size
             )
         except BaseException as error:
             code = error.exit_code if isinstance(error, StartError) else 126
@@ -78,7 +78,7 @@ class Execs:
         watch = asyncio.create_task(self._until_exit(id_, container))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
-        return None if detach else _ExecStream(process.stream, watch)
+        return _ExecStream(process.stream, watch) if process.stream else None
 
     async def resize(self, id_: str, rows: int, columns: int) -> None:
         """Set the size of a running exec's terminal."""

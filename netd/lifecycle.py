@@ -11,6 +11,7 @@ came: by itself, by kill, or while the daemon was away.
 import asyncio
 import logging
 import signal as signals
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 
 from msgspec.structs import replace
@@ -26,11 +27,12 @@ from netd.errors import (
 from netd.events import Events
 from netd.locks import Locks
 from netd.model import Container, State, Status
-from netd.runner import Exit, Runner, StartError
+from netd.runner import Runner, StartError
 from netd.sandboxes import Sandboxes
 from netd.store import Store, now
 from netd.streams import STDERR, STDOUT, ContainerStream, Stream
 from netd.waiting import Condition, Waiters
+from runtime.exits import Exit
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class Lifecycle:
         self._pending: dict[str, set[ContainerStream]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # Set by Containers: what becomes of a container that was run with --rm.
-        self.on_exit_remove = self._keep
+        self.on_exit_remove: Callable[[Container], Coroutine[None, None, None]] = _keep
 
     async def start(self, id_: str) -> None:
         """Start a container by its whole id; raises NotModifiedError when it runs."""
@@ -136,7 +138,7 @@ class Lifecycle:
 
     async def discard(self, container: Container) -> Container:
         """Take down whatever there is of a container that does not run; repeatable."""
-        await self._runner.cleanup(container)
+        await self._runner.cleanup(container.id)
         return await self._sandboxes.close(container)
 
     async def close(self) -> None:
@@ -260,8 +262,8 @@ class Lifecycle:
         self._store.containers.put(container)
         return container
 
-    def _spawn(self, work: "asyncio.Future[None] | object") -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -270,8 +272,9 @@ class Lifecycle:
         if not task.cancelled() and task.exception() is not None:
             log.error("a container's watch failed", exc_info=task.exception())
 
-    async def _keep(self, container: Container) -> None:
-        del container
+
+async def _keep(container: Container) -> None:
+    del container
 
 
 def signal_number(text: str) -> int:

@@ -314,10 +314,13 @@ class Event(Struct, frozen=True):
     time_ns: int  # since 1970
 
 
+LogStream = Literal["stdout", "stderr"]
+
+
 class LogLine(Struct, frozen=True):
     """One line of a container's output."""
 
-    stream: Literal["stdout", "stderr"]
+    stream: LogStream
     time_ns: int  # since 1970
     text: bytes  # with its newline, where the container wrote one
 
@@ -326,6 +329,6 @@ __all__ = [
     "PREDEFINED", "Address", "Config", "Container", "ContainerRequest", "Endpoint",
     "EndpointRequest", "Event", "EventKind", "Exec", "ExecRequest", "HostConfig", "Image",
     "Interface",
-    "LogLine", "Mount", "Network", "NetworkRequest", "Prefix", "Resources", "State",
+    "LogLine", "LogStream", "Mount", "Network", "NetworkRequest", "Prefix", "Resources", "State",
     "Status", "Subnet", "SubnetRequest", "Ulimit",
 ]  # fmt: skip

@@ -1,7 +1,6 @@
 """Who waits for a container's end, and for which one."""
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Literal
 
 Condition = Literal["not-running", "next-exit", "removed"]
@@ -13,7 +12,7 @@ class Waiters:
     def __init__(self) -> None:
         self._waiting: dict[str, dict[asyncio.Future[int], Condition]] = {}
 
-    def add(self, id_: str, condition: Condition) -> Awaitable[int]:
+    def add(self, id_: str, condition: Condition) -> "asyncio.Future[int]":
         """Return what to await for the exit code; cancelling it leaves nothing behind."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(id_, {})[future] = condition
