@@ -1,23 +1,38 @@
 """One rule as the octets the kernel's tables hold, and which of them tell rules apart.
 
-The structures are those of linux/netfilter/x_tables.h and linux/netfilter_ipv4/ip_tables.h:
-
     entry (addresses, interfaces, sizes, counters) | match | match ... | target
 
-python-iptables fills them in; an empty rule of its making is handed in, so that this module need
-not import it.
+python-iptables could fill these structures in by itself, but not safely in a daemon: the extensions
+it loads know one family in a process where they are built as libxt_NAT is, they end the process
+when they are loaded for a second one, and its IPv6 rules compare only the lowest bit of each letter
+of an interface's name. The structures are the kernel's interface and do not change:
+linux/netfilter/x_tables.h, linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h.
 """
 
-import ctypes
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from ipaddress import ip_address
 
-from drivers.firewall import Rule
+from drivers.firewall import PREFIX, Rule
 
-PREFIX = "NETD"  # netd's chains, and nobody else's, begin so
+VERDICTS = ("ACCEPT", "DROP", "RETURN")
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58}
+STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8}  # XT_CONNTRACK_STATE_BIT
+
 NOT_IN, NOT_OUT = 0x01, 0x02  # IPT_INV_VIA_IN, IPT_INV_VIA_OUT; IPv6's are the same
-NAME = 29  # XT_EXTENSION_MAXNAMELEN
+HAS_PROTOCOL = 0x01  # IP6T_F_PROTO
+CONNTRACK_STATE = 0x01  # XT_CONNTRACK_STATE
+MAP_IPS, PROTO_SPECIFIED = 0x01, 0x02  # NF_NAT_RANGE_...
+
+# struct ipt_entry and ip6t_entry behind the addresses and before the matches.
+INTERFACES = "16s16s16s16s"
+ENTRY = {
+    4: struct.Struct(f"=4s4s4s4s{INTERFACES}HBB"),
+    6: struct.Struct(f"=16s16s16s16s{INTERFACES}HBBB3x"),
+}
+SIZES = {4: struct.Struct("=IHHI16x"), 6: struct.Struct("=IHHI4x16x")}  # ..., links, counters
+HEAD = struct.Struct("=H29sB")  # size, name, revision: struct xt_entry_match, xt_entry_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +40,7 @@ class Encoded:
     """A rule as the kernel holds it."""
 
     octets: bytes
-    mask: bytes  # as long; zero where the kernel or chance writes
+    mask: bytes  # as long; zero where the kernel, or chance, writes
     target: str
 
     def same(self, octets: bytes, target: str) -> bool:
@@ -36,81 +51,95 @@ class Encoded:
         return int.from_bytes(octets) & mask == int.from_bytes(self.octets) & mask
 
 
-def encoded(empty: Any, rule: Rule) -> Encoded:
-    """Return a rule's octets, made with an empty iptc.Rule or Rule6, whose errors are let through.
-
-    Its `final_check` is not called: it would send the process's standard output through a pipe to
-    read back what was just set.
-    """
-    _address(empty, rule)
-    _matches(empty, rule)
-    _target(empty, rule)
-    octets = bytes(empty.rule)
-    return Encoded(octets, _mask(empty, rule, octets), rule.jump)
+def encoded(family: int, rule: Rule) -> Encoded:
+    """Return a rule's octets; a verdict and a chain stand by name, for libiptc to put in."""
+    matches = b"".join(_extension(*match) for match in _matches(rule))
+    target = _extension(rule.jump, *_target(family, rule))
+    head = ENTRY[family].size + SIZES[family].size
+    offset = head + len(matches)
+    sizes = SIZES[family].pack(0, offset, offset + len(target), 0)
+    octets = _address(family, rule) + sizes + matches + target
+    return Encoded(octets, _mask(family, rule, octets), rule.jump)
 
 
-def _address(made: Any, rule: Rule) -> None:
-    if rule.source:
-        made.src = str(rule.source)
-    if rule.destination:
-        made.dst = str(rule.destination)
-    if rule.protocol:
-        made.protocol = "icmpv6" if rule.protocol == "ipv6-icmp" else rule.protocol
-    # Not by its in_interface: version 1.2.0 makes IPv6 compare only the lowest bit of each letter,
-    # so that nd-2 passes for nd-0.
-    ip = made.get_ip()
-    for field, name, inverse in (
-        ("iniface", rule.inbound, NOT_IN),
-        ("outiface", rule.outbound, NOT_OUT),
-    ):
-        if name.startswith("!"):
-            ip.invflags |= inverse
-        octets = name.removeprefix("!").encode()
-        if octets.endswith(b"+"):
-            octets, compared = octets[:-1], len(octets) - 1
-        else:
-            compared = len(octets) + 1 if octets else 0
-        setattr(ip, field, octets)
-        setattr(ip, f"{field}_mask", b"\xff" * compared)
+def _address(family: int, rule: Rule) -> bytes:
+    prefixes = (rule.source, rule.destination)
+    nothing = bytes(4 if family == 4 else 16)
+    addresses = [p.network_address.packed if p else nothing for p in prefixes]
+    masks = [p.netmask.packed if p else nothing for p in prefixes]
+    names, compared = zip(*(_interface(n) for n in (rule.inbound, rule.outbound)), strict=True)
+    inverted = NOT_IN * rule.inbound.startswith("!") | NOT_OUT * rule.outbound.startswith("!")
+    protocol = PROTOCOLS[rule.protocol] if rule.protocol else 0
+    flags = (0,) if family == 4 else (0, HAS_PROTOCOL if protocol else 0)
+    return ENTRY[family].pack(*addresses, *masks, *names, *compared, protocol, *flags, inverted)
 
 
-def _matches(made: Any, rule: Rule) -> None:
-    ports = {"sport": rule.source_port, "dport": rule.destination_port}
-    if any(ports.values()):
-        match = made.create_match(rule.protocol)
-        for name, port in ports.items():
-            if port:
-                match.set_parameter(name, str(port))
+def _interface(name: str) -> tuple[bytes, bytes]:
+    """Return an interface's name and which of its octets are compared, the end included."""
+    octets = name.removeprefix("!").encode()
+    if octets.endswith(b"+"):
+        return octets[:-1], b"\xff" * (len(octets) - 1)
+    return octets, b"\xff" * (len(octets) + 1 if octets else 0)
+
+
+def _matches(rule: Rule) -> Iterator[tuple[str, int, bytes]]:
+    """Yield the name, revision and data of each match."""
+    if rule.source_port or rule.destination_port:
+        ranges = [
+            (port, port) if port else (0, 0xFFFF)
+            for port in (rule.source_port, rule.destination_port)
+        ]
+        # struct xt_tcp has flags behind the ports, xt_udp only one octet; none is used.
+        yield rule.protocol, 0, struct.pack("=4H4x", *ranges[0], *ranges[1])
     if rule.states:
-        made.create_match("conntrack").set_parameter("ctstate", rule.states)
-    made.create_match("comment").set_parameter("comment", rule.comment)
+        mask = sum(STATES[state] for state in rule.states.split(","))
+        # struct xt_conntrack_mtinfo3: addresses and ports, flags at 146, states at 150.
+        yield "conntrack", 3, struct.pack("=146xHHHH10x", CONNTRACK_STATE, 0, mask, 0)
+    yield "comment", 0, struct.pack("=256s", rule.comment.encode()[:255])
 
 
-def _target(made: Any, rule: Rule) -> None:
-    if rule.jump.startswith(PREFIX):
-        # Asked for a chain by name, python-iptables opens every table there is to look for it.
-        made.create_target("").standard_target = rule.jump
-        return
-    target = made.create_target(rule.jump)
-    if rule.to:
-        target.set_parameter("to-destination" if rule.jump == "DNAT" else "to-source", rule.to)
+def _target(family: int, rule: Rule) -> tuple[int, bytes]:
+    """Return the revision and data of what the rule does; they are those iptables 1.8 writes."""
+    if rule.jump == "MASQUERADE":
+        # struct nf_nat_ipv4_multi_range_compat with one range, struct nf_nat_range.
+        return 0, struct.pack("=I16x", 1) if family == 4 else bytes(40)
+    if rule.jump not in {"SNAT", "DNAT"}:
+        return 0, bytes(4)  # the verdict
+    address, port = _address_and_port(rule.to)
+    flags = MAP_IPS | (PROTO_SPECIFIED if port else 0)
+    if rule.jump == "SNAT" and family == 4:
+        return 0, struct.pack("=II4s4s2s2s", 1, flags, address, address, port, port)
+    ends = struct.pack("=I16s16s2s2s", flags, address, address, port, port)
+    return (1, ends) if rule.jump == "SNAT" else (2, ends + bytes(4))  # nf_nat_range and _range2
 
 
-def _mask(made: Any, rule: Rule, octets: bytes) -> bytes:
-    mask = bytearray(made.mask)
-    entry = type(made.entry)
-    for field in ("nfcache", "comefrom", "counters"):
-        place = getattr(entry, field)
-        mask[place.offset : place.offset + place.size] = bytes(place.size)
-    start = ctypes.sizeof(entry)
+def _address_and_port(text: str) -> tuple[bytes, bytes]:
+    """Return both in network order; the port is empty where there is none."""
+    address, colon, port = text.rpartition(":")
+    if not colon or (":" in address and not address.endswith("]")):
+        return ip_address(text.strip("[]")).packed, b""
+    return ip_address(address.strip("[]")).packed, struct.pack("!H", int(port))
+
+
+def _extension(name: str, revision: int, data: bytes) -> bytes:
+    size = HEAD.size + -len(data) % 8 + len(data)  # XT_ALIGN
+    return (HEAD.pack(size, name.encode(), revision) + data).ljust(size, b"\0")
+
+
+def _mask(family: int, rule: Rule, octets: bytes) -> bytes:
+    start = ENTRY[family].size
+    mask = bytearray(b"\xff" * len(octets))
+    # What libiptc and the kernel keep there: a cache, links while they check, the counters.
+    mask[start : start + 4] = bytes(4)
+    counted = start + 8
+    start += SIZES[family].size
+    mask[counted:start] = bytes(start - counted)
     while start < len(octets):
-        # struct xt_entry_match and xt_entry_target: size, name, revision. What stands behind a
-        # short name is left over from whatever was in the reader's memory.
-        size, name = struct.unpack_from(f"=H{NAME}s", octets, start)
-        used, end = start + 2 + len(name.split(b"\0")[0]) + 1, start + 2 + NAME
-        mask[used:end] = bytes(end - used)
-        start += size
-    if rule.jump in {"ACCEPT", "DROP"} or rule.jump.startswith(PREFIX):
-        # A verdict, or an offset to the chain: known by its name.
-        mask[made.entry.target_offset :] = bytes(len(mask) - made.entry.target_offset)
+        size, name, _ = HEAD.unpack_from(octets, start)
+        # Behind a short name stands what happened to be in the reader's memory.
+        used, end = start + 2 + len(name.rstrip(b"\0")) + 1, start + HEAD.size - 1
+        mask[used:end] = bytes(max(0, end - used))
+        last, start = start, start + size
+    if rule.jump in VERDICTS or rule.jump.startswith(PREFIX):
+        mask[last:] = bytes(len(mask) - last)  # known by its name
     return bytes(mask)

@@ -21,6 +21,7 @@ from drivers.contract import Address, DriverError, Network, Prefix
 from drivers.options import BRIDGES, bridge_name, bridge_options
 
 FAMILIES = (4, 6)
+PREFIX = "NETD"  # netd's chains, and nobody else's, begin so
 FORWARD = "NETD-FORWARD"
 POSTROUTING = "NETD-POSTROUTING"
 OUTPUT = "NETD-OUTPUT"

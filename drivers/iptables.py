@@ -14,13 +14,13 @@ import os
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from drivers.contract import DriverError
-from drivers.encoding import PREFIX, Encoded, encoded
-from drivers.firewall import FAMILIES, USER, Rule, Ruleset, Table
+from drivers.encoding import encoded
+from drivers.firewall import FAMILIES, PREFIX, USER, Rule, Ruleset, Table
 from drivers.xtables import libraries_known
 
 log = logging.getLogger(__name__)
@@ -114,14 +114,14 @@ def _changes(table: Any, wanted: Table, *, keep_the_users: bool) -> list[str]:
 def _equal(table: Any, chain: str, rules: Sequence[Rule]) -> bool:
     live = _live(table, chain)
     return len(live) == len(rules) and all(
-        _encoded(_family(table), rule).same(*entry) for rule, entry in zip(rules, live, strict=True)
+        encoded(_family(table), rule).same(*entry) for rule, entry in zip(rules, live, strict=True)
     )
 
 
 def _jumps(table: Any, chain: str, jump: Rule | None, surplus: Collection[str]) -> Iterator[str]:
     """Add the jump if it is missing; remove doubles, altered ones, and those that lead nowhere."""
     live = _live(table, chain)
-    wanted = _encoded(_family(table), jump) if jump else None
+    wanted = encoded(_family(table), jump) if jump else None
     right = [n for n, entry in enumerate(live) if wanted and wanted.same(*entry)][:1]
     wrong = surplus if wanted is None else {*surplus, wanted.target}
     # From the end, so that the numbers of the others stay true.
@@ -160,19 +160,8 @@ def _refusals(act: Any, *arguments: Any) -> None:
 
 
 def _buffer(table: Any, rule: Rule) -> Any:
-    octets = _encoded(_family(table), rule).octets
+    octets = encoded(_family(table), rule).octets
     return (ctypes.c_ubyte * len(octets)).from_buffer_copy(octets)
-
-
-@lru_cache(maxsize=8192)  # it takes 0.4 ms, and most rules are asked for again and again
-def _encoded(family: int, rule: Rule) -> Encoded:
-    iptc = _iptc()
-    try:
-        return encoded(iptc.Rule() if family == 4 else iptc.Rule6(), rule)
-    except (iptc.IPTCError, iptc.XTablesError, ValueError, AttributeError) as error:
-        raise DriverError(
-            f"iptables does not understand {rule.text('...')}: {_reason(error)}"
-        ) from error
 
 
 @contextmanager
