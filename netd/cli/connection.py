@@ -5,6 +5,7 @@ attach and exec take over. A request is sent whole or in chunks; an answer is re
 """
 
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any, Self
 from netd.cli.errors import UnreachableError
 
 _RECEIVE_BYTES = 65536
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] \d{3}( |$)")
 _ADDRESS_BYTES = 107  # sun_path without its closing zero, unix(7)
 
 
@@ -76,7 +78,10 @@ class Answer:
 
     def __init__(self, connection: Connection, method: str) -> None:
         self.connection = connection
-        self.status = int(connection.line().split(b" ", 2)[1])
+        first = connection.line()
+        if not _STATUS_LINE.match(first):
+            raise UnreachableError(f"what answers at unix://{connection.path} speaks no HTTP")
+        self.status = int(first.split(b" ", 2)[1])
         self.headers: dict[str, str] = {}
         while line := connection.line():
             name, _, value = line.decode("latin-1").partition(":")

@@ -59,15 +59,19 @@ def doctor(
     found = examined(Path(data_root), Path(exec_root), daemon_runs=runs) + daemon
     LISTING.show([_row(finding, table=not form) for finding in found], form)
     missing = [finding.topic for finding in found if finding.verdict is Verdict.MISSING]
-    if form:
-        pass
-    elif missing:
-        print(f"\ncontainers cannot run here yet: {', '.join(missing)}")
-    else:
-        unsure = any(finding.verdict is Verdict.UNKNOWN for finding in found)
-        print(f"\ncontainers can run here{', as far as could be seen' if unsure else ''}")
-    if missing:
+    unknown = any(finding.verdict is Verdict.UNKNOWN for finding in found)
+    if not form:
+        print(f"\n{_summary(missing, sure=runs or not unknown)}")
+    if missing or (unknown and not runs):
         raise typer.Exit(1)
+
+
+def _summary(missing: list[str], *, sure: bool) -> str:
+    if missing:
+        return f"containers cannot run here yet: {', '.join(missing)}"
+    if sure:
+        return "containers can run here"
+    return "whether containers can run here could not be told: sudo netd doctor can"
 
 
 def _row(finding: "Finding", *, table: bool) -> dict[str, str]:

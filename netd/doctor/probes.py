@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from netd.doctor.netlink import link_problem, nftables_problem
@@ -60,12 +62,20 @@ def _tried() -> Probes:
     if libc.unshare(flags):
         return Probes(namespaces=os.strerror(ctypes.get_errno()))
     return Probes(
-        links={kind: link_problem(kind) for kind in LINK_KINDS},
-        overlay=_overlay_problem(),
+        links={kind: _guarded(partial(link_problem, kind)) for kind in LINK_KINDS},
+        overlay=_guarded(_overlay_problem),
         # Without privileges the lock that all iptables share cannot be taken.
-        iptables=_iptables_problem() if privileged else "",
-        nftables=nftables_problem(),
+        iptables=_guarded(_iptables_problem) if privileged else "",
+        nftables=_guarded(nftables_problem),
     )
+
+
+def _guarded(probe: Callable[[], str]) -> str:
+    """Give a probe's problem; one that breaks must not keep the others from being tried."""
+    try:
+        return probe()
+    except Exception as error:
+        return f"the probe broke: {type(error).__name__}: {error}"
 
 
 def _overlay_problem() -> str:

@@ -51,3 +51,14 @@ def test_an_unknown_kind_of_link_has_a_problem_and_marks_are_read() -> None:
 def test_looking_at_links_needs_no_privileges() -> None:
     assert isinstance(aliases(), dict)
     assert link_problem("nosuchkind") == "Operation not supported"
+
+
+def test_the_command_says_a_line_a_topic_and_its_status_is_the_verdict() -> None:
+    words = ("-H", "unix:///nowhere", "doctor", "--format", "{{.Verdict}} {{.Topic}}")
+    command = [sys.executable, "-m", "netd.cli.main", *words]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    verdicts = {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()}
+    assert {"kernel", "bridge", "overlayfs", "cgroups", "conmon", "daemon"} <= verdicts.keys()
+    assert done.returncode == int(not {"missing", "unknown"}.isdisjoint(verdicts.values()))

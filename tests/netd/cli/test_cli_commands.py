@@ -426,6 +426,12 @@ def test_a_daemon_that_dies_in_the_middle_is_told(engine: Engine, netd: Netd) ->
     assert "closed the connection" in netd("network", "ls").err
 
 
+def test_something_else_at_the_socket_is_told(engine: Engine, netd: Netd) -> None:
+    engine.talk("GET /info", lambda _r, c: c.sendall(b"220 smtp ready\r\n"))
+
+    assert netd("info").err.endswith("speaks no HTTP\n")
+
+
 def test_a_socket_whose_path_is_too_long_for_the_kernel_is_reached(
     engine: Engine, netd: Netd, tmp_path: Path
 ) -> None:
