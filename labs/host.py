@@ -1,13 +1,15 @@
 """A host of a lab: a network namespace with a netd daemon of its own.
 
-The namespace lives as long as the processes in it, and all files are under one temporary folder;
-so when the containers are removed and the daemon is stopped, nothing is left. `remains` says so.
+The namespace has no name: it is held by one sleeping process. All files are under one temporary
+folder. So when the containers are removed and the processes are ended, nothing is left; `remains`
+looks whether that is so.
 """
 
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -34,12 +36,28 @@ class Host:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="netd-lab-"))
         self.socket = self.folder / "run/netd.sock"
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self._holder: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start the daemon and load the demo image."""
+        """Make the namespace, start the daemon and load the demo image."""
         try:
-            self._start()
+            self._holder = subprocess.Popen(
+                [
+                    "unshare",
+                    "--net",
+                    "sh",
+                    "-c",
+                    "ip link set lo up && echo && exec sleep infinity",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+            assert self._holder.stdout is not None
+            self._holder.stdout.readline()  # from here on it is in its namespace
+            self.start_daemon()
+            self.netd("load", "-q", "-i", str(DEMO_IMAGE))
         except BaseException:
             self.close()
             raise
@@ -70,15 +88,49 @@ class Host:
 
     def inside(self, *words: str) -> str:
         """Run a program of the machine in this host's network namespace; return its output."""
-        assert self._daemon is not None
         done = subprocess.run(
-            ["nsenter", f"--net=/proc/{self._daemon.pid}/ns/net", *words],
+            [*self.nsenter, *words],
             check=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
         return done.stdout
+
+    @property
+    def nsenter(self) -> Sequence[str]:
+        """The words that run a program in this host's network namespace."""
+        assert self._holder is not None
+        return ("nsenter", f"--net=/proc/{self._holder.pid}/ns/net")
+
+    def start_daemon(self, *flags: str) -> None:
+        """Start the daemon and wait until it answers; with further flags."""
+        log = self.folder / "daemon.log"
+        with log.open("ab") as output:
+            self.daemon = subprocess.Popen(
+                [*self.nsenter, str(NETD), "daemon", *self._flags(), *flags],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            if self.daemon.poll() is not None or time.monotonic() > deadline:
+                raise LabError(f"the daemon did not start:\n{log.read_text()}")
+            time.sleep(0.02)
+
+    def stop_daemon(self, number: int = signal.SIGTERM) -> int:
+        """End the daemon by a signal and wait for that; return its exit status. Repeatable."""
+        daemon, self.daemon = self.daemon, None
+        if daemon is None:
+            return 0
+        daemon.send_signal(number)
+        try:
+            return daemon.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            return daemon.wait()
 
     def inspect(self, *reference: str) -> dict[str, object]:
         """Return what `netd inspect` says of one thing."""
@@ -108,23 +160,13 @@ class Host:
                 found.append(f"process {path.parent.name}: {words.decode().replace(chr(0), ' ')}")
         return found + ([f"folder {self.folder}"] if self.folder.exists() else [])
 
-    def _start(self) -> None:
-        log = self.folder / "daemon.log"
-        with log.open("wb") as output:
-            self._daemon = subprocess.Popen(
-                ["unshare", "--net", NETD, "daemon", *self._flags()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.socket.exists():
-            if self._daemon.poll() is not None or time.monotonic() > deadline:
-                raise LabError(f"the daemon did not start:\n{log.read_text()}")
-            time.sleep(0.02)
-        self.inside("ip", "link", "set", "lo", "up")
-        self.netd("load", "-q", "-i", str(DEMO_IMAGE))
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(str(self.socket))
+            except OSError:
+                return False
+        return True
 
     def _flags(self) -> Sequence[str]:
         return (
@@ -135,19 +177,17 @@ class Host:
         )
 
     def _take_down(self) -> None:
-        daemon, self._daemon = self._daemon, None
-        if daemon is not None and daemon.poll() is None and self.socket.exists():
+        if self.daemon is not None and self.daemon.poll() is None and self._answers():
             ids = self.netd("ps", "-aq", check=False).split()
             if ids:
                 self.netd("rm", "-f", *ids, check=False)
             self.netd("network", "prune", "-f", check=False)
-        if daemon is not None:
-            daemon.terminate()
-            try:
-                daemon.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
+        self.stop_daemon()
+        holder, self._holder = self._holder, None
+        if holder is not None and holder.stdout is not None:
+            holder.kill()
+            holder.wait()
+            holder.stdout.close()
         if self.folder.exists() and not self._mounts():
             shutil.rmtree(self.folder)
         for what in self.remains():
