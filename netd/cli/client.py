@@ -126,7 +126,9 @@ def filters(values: Iterable[str]) -> str:
         key, separator, wanted = value.partition("=")
         if not separator:
             raise CliError(
-                f"filter {value!r} has no value", "write it as key=value, for example name=web"
+                f"filter {value!r} has no value",
+                "write it as key=value, for example name=web",
+                exit_code=125,
             )
         chosen.setdefault(key.strip().lower(), []).append(wanted.strip())
     if not chosen:

@@ -7,7 +7,7 @@ import typer
 
 from netd.cli.client import filters
 from netd.cli.shapes import ContainerSummary, Port
-from netd.cli.tables import Listing, labels_text, shortened
+from netd.cli.tables import Listing, label_of, labels_text, shortened
 from netd.cli.units import ago, created_at, human_size
 from netd.cli.words import NONE, Filters, Form, NoTrunc, Quiet, client_of
 
@@ -66,7 +66,7 @@ def ps(
     LISTING.show(rows, form, quiet=quiet)
 
 
-def row(summary: ContainerSummary, *, whole: bool = False) -> dict[str, str]:
+def row(summary: ContainerSummary, *, whole: bool = False) -> dict[str, object]:
     """Give the fields of one container, as docker's `--format` names them."""
     command = summary.get("Command", "")
     names = [name.removeprefix("/") for name in summary.get("Names", [])]
@@ -86,6 +86,7 @@ def row(summary: ContainerSummary, *, whole: bool = False) -> dict[str, str]:
         "Size": _size_text(summary),
         "Names": ",".join(names),
         "Labels": labels_text(summary.get("Labels")),
+        "Label": label_of(summary.get("Labels")),
         "Mounts": ",".join(m if whole else shortened(m, _MOUNT_WIDTH) for m in mounts),
         "Networks": ",".join(sorted(summary.get("NetworkSettings", {}).get("Networks", {}))),
         "LocalVolumes": str(sum(1 for m in summary.get("Mounts", []) if m.get("Name"))),
@@ -93,14 +94,15 @@ def row(summary: ContainerSummary, *, whole: bool = False) -> dict[str, str]:
 
 
 def ports_text(ports: list[Port]) -> str:
-    """Say ports in one cell: `0.0.0.0:8080->80/tcp, 90/tcp`."""
+    """Say ports in one cell, published ones last: `90/tcp, 0.0.0.0:8080->80/tcp`."""
     shown = set()
     for port in ports:
         inside = f"{port['PrivatePort']}/{port.get('Type', 'tcp')}"
         address = port.get("IP", "")
         outside = f"{f'[{address}]' if ':' in address else address}:{port.get('PublicPort')}->"
-        shown.add((port["PrivatePort"], (outside if port.get("PublicPort") else "") + inside))
-    return ", ".join(text for _, text in sorted(shown))
+        published = bool(port.get("PublicPort"))
+        shown.add((published, port["PrivatePort"], (outside if published else "") + inside))
+    return ", ".join(text for *_, text in sorted(shown))
 
 
 def _short_image(image: str) -> str:

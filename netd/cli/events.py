@@ -60,7 +60,8 @@ def event_text(message: EventMessage) -> str:
     seconds, nanoseconds = divmod(message["timeNano"], _SECOND_NS)
     local = datetime.fromtimestamp(seconds, UTC).astimezone()
     zone = local.strftime("%z")
-    moment = f"{local:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}{zone[:3]}:{zone[3:]}"
+    zone = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
+    moment = f"{local:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}{zone}"
     attributes = message["Actor"].get("Attributes") or {}
     words = ", ".join(f"{name}={attributes[name]}" for name in sorted(attributes))
     text = f"{moment} {message['Type']} {message['Action']} {message['Actor']['ID']}"

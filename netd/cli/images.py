@@ -12,7 +12,7 @@ from netd.cli.client import Query, filters, quoted
 from netd.cli.errors import CliError
 from netd.cli.shapes import HistoryEntry, ImageSummary, RemovedImage
 from netd.cli.tables import Listing, shortened
-from netd.cli.units import ago, created_at, human_size
+from netd.cli.units import ago, created_at, human_size, rfc3339
 from netd.cli.words import NONE, Filters, Form, NoTrunc, Quiet, argument, client_of, each
 
 LISTING = Listing(
@@ -197,8 +197,8 @@ def _step(entry: HistoryEntry, *, human: bool, whole: bool) -> dict[str, str]:
     moment = entry.get("Created", 0)
     return {
         "ID": entry.get("Id", _NONE) if whole else _short(entry.get("Id", _NONE)),
-        "CreatedSince": ago(moment) if human else created_at(moment),
-        "CreatedAt": created_at(moment),
+        "CreatedSince": ago(moment) if human else rfc3339(moment),
+        "CreatedAt": rfc3339(moment),
         "CreatedBy": made if whole else shortened(made, _COMMAND_WIDTH),
         "Size": human_size(entry.get("Size", 0)) if human else str(entry.get("Size", 0)),
         "Comment": entry.get("Comment", ""),

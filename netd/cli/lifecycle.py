@@ -6,7 +6,7 @@ import typer
 
 from netd.cli.client import quoted
 from netd.cli.errors import CliError
-from netd.cli.words import ContainerWords, DetachKeys, client_of, each
+from netd.cli.words import ContainerWords, DetachKeys, client_of, each, report
 
 _Signal = Annotated[
     str,
@@ -120,9 +120,10 @@ def rm(
         try:
             client.send("DELETE", f"/containers/{quoted(name)}", {"force": force, "v": volumes})
         except CliError as error:
-            if getattr(error, "status", 0) == 404 and force:
-                return  # already as it was wanted, as docker sees it
-            raise
+            if getattr(error, "status", 0) != 404 or not force:
+                raise
+            report(error)  # but it is as it was wanted, as docker sees it
+            return
         print(name)
 
     each(containers, act)

@@ -10,8 +10,8 @@ from netd.cli.client import filters, quoted
 from netd.cli.errors import CliError
 from netd.cli.network_words import endpoint_settings, pairs, pools
 from netd.cli.shapes import NetworkSummary
-from netd.cli.tables import Listing, labels_text
-from netd.cli.units import parsed_time
+from netd.cli.tables import Listing, label_of, labels_text
+from netd.cli.units import go_time
 from netd.cli.words import (
     NONE,
     Filters,
@@ -136,7 +136,7 @@ def ls(
     LISTING.show([row(network, whole=no_trunc) for network in found], form, quiet=quiet)
 
 
-def row(network: NetworkSummary, *, whole: bool = False) -> dict[str, str]:
+def row(network: NetworkSummary, *, whole: bool = False) -> dict[str, object]:
     """Give the fields of one network, as docker's `--format` names them."""
     return {
         "ID": network["Id"] if whole else network["Id"][:12],
@@ -147,7 +147,8 @@ def row(network: NetworkSummary, *, whole: bool = False) -> dict[str, str]:
         "IPv6": str(network.get("EnableIPv6", False)).lower(),
         "Internal": str(network.get("Internal", False)).lower(),
         "Labels": labels_text(network.get("Labels")),
-        "CreatedAt": str(parsed_time(network.get("Created", "0001-01-01T00:00:00Z"))),
+        "Label": label_of(network.get("Labels")),
+        "CreatedAt": go_time(network.get("Created", "")),
     }
 
 
@@ -269,7 +270,7 @@ def prune(
     answer = client_of(ctx).json("POST", "/networks/prune", query)
     removed: list[str] = (answer or {}).get("NetworksDeleted") or []
     if removed:
-        print("Deleted Networks:", *removed, sep="\n")
+        print("Deleted Networks:", *removed, "", sep="\n")
 
 
 def _agreed() -> bool:

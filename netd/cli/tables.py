@@ -1,7 +1,7 @@
 """Lists on standard output: aligned tables, JSON a line, Go templates a line."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 Row = Mapping[str, object]
@@ -34,7 +34,7 @@ class Listing:
         source = chosen.replace("\\t", "\t").replace("\\n", "\n")
         if not source.startswith("table"):
             template = Template(source)
-            return "".join(template.render(row) + "\n" for row in rows)
+            return "".join(template.render(dict(sorted(row.items()))) + "\n" for row in rows)
         # "table" alone is the default one, also where --quiet was given.
         source = source.removeprefix("table").strip(" ") or self.table.removeprefix("table ")
         template = Template(source)
@@ -64,6 +64,11 @@ def write(text: str) -> None:
 def shortened(text: str, width: int) -> str:
     """Give at most so many characters, the last one an ellipsis where something was cut."""
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def label_of(labels: Mapping[str, str] | None) -> Callable[[str], str]:
+    """Give what `{{.Label "name"}}` calls."""
+    return lambda name: (labels or {}).get(name, "")
 
 
 def labels_text(labels: Mapping[str, str] | None) -> str:

@@ -219,20 +219,25 @@ class _Pipeline:
         if kind != "word" or text in _CONSTANTS:
             if last:
                 raise TemplateError(f"cannot pipe into {text!r}, which is no function")
-            return self._operand()
+            value = self._operand()
+            return value(*self._arguments()) if callable(value) else value  # {{.Label "a"}}
         if text not in FUNCTIONS:
             known = ", ".join(sorted(FUNCTIONS))
             raise TemplateError(f"function {text!r} is not defined", f"functions: {known}")
         self._tokens.pop(0)
-        arguments = []
-        while self._tokens and self._tokens[0][1] not in {"|", ")"}:
-            arguments.append(self._operand())
+        arguments = self._arguments()
         try:
             return FUNCTIONS[text](*arguments, *last)
         except TypeError as error:
             raise TemplateError(f"{text}: wrong number or kind of values") from error
         except (ValueError, IndexError) as error:
             raise TemplateError(f"{text}: {error}") from error
+
+    def _arguments(self) -> list[object]:
+        arguments = []
+        while self._tokens and self._tokens[0][1] not in {"|", ")"}:
+            arguments.append(self._operand())
+        return arguments
 
     def _operand(self) -> object:
         value = self._plain(*self._tokens.pop(0))

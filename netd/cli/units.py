@@ -79,11 +79,14 @@ def created_at(moment: float) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 
-def parsed_time(text: str) -> datetime:
-    """Read a time of the API, whose fraction may have nine digits."""
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    moment = datetime.fromisoformat(f"{whole}+00:00")
-    return moment.replace(microsecond=int(fraction[:6].ljust(6, "0"))) if fraction else moment
+def rfc3339(moment: float) -> str:
+    """Say a moment (seconds since 1970) in UTC: `2026-11-23T18:54:28Z`."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def go_time(text: str) -> str:
+    """Say a time of the API, in UTC with up to nine digits, as Go prints one."""
+    return f"{text.removesuffix('Z').replace('T', ' ')} +0000 UTC" if text else ""
 
 
 def timestamp(text: str, flag: str) -> str:

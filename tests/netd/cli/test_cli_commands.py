@@ -45,16 +45,16 @@ def test_ps_shows_dockers_table(engine: Engine, netd: Netd) -> None:
     header, row = result.out.splitlines()
     assert header.split("   ")[0] == "CONTAINER ID"
     assert row.startswith('1ca0c78f51b5   demo:latest   "httpd -f -p 80 -h /…"   ')
-    assert row.endswith("Up 2 minutes   [::]:5353->53/udp, 80/tcp   web")
+    assert row.endswith("Up 2 minutes   80/tcp, [::]:5353->53/udp   web")
 
 
 def test_ps_filters_and_formats(engine: Engine, netd: Netd) -> None:
     engine.answer("GET /containers/json", [CONTAINER])
 
     result = netd("ps", "-a", "-f", "label=a=1", "--filter", "label=b", "--format",
-                  "{{.Names}} {{.Networks}} {{.Labels}}")  # fmt: skip
+                  "{{.Names}} {{.Networks}} {{.Labels}} {{.Label `b`}}")  # fmt: skip
 
-    assert result.out == "web back,front a=1,b=2\n"
+    assert result.out == "web back,front a=1,b=2 2\n"
     query = engine.requests[0].query
     assert query["all"] == "1"
     assert json.loads(query["filters"]) == {"label": ["a=1", "b"]}
@@ -74,7 +74,7 @@ def test_a_filter_without_a_value_is_refused_before_anything_is_asked(
 ) -> None:
     result = netd("ps", "--filter", "running")
 
-    assert (result.status, engine.requests) == (1, [])
+    assert (result.status, engine.requests) == (125, [])
     assert result.err.startswith("netd: filter 'running' has no value\nhint: ")
 
 
@@ -109,7 +109,7 @@ def test_removing_several_goes_on_past_those_that_cannot(engine: Engine, netd: N
 
 
 def test_forced_removal_of_what_is_not_there_is_done_already(engine: Engine, netd: Netd) -> None:
-    assert netd("rm", "-f", "gone") == (0, "", "")
+    assert netd("rm", "-f", "gone") == (0, "", "netd: no such thing: /containers/gone\n")
     assert netd("rm", "gone").status == 1
 
 
@@ -384,7 +384,7 @@ def test_prune_asks_first_unless_forced(
         assert netd("network", "prune").status == 0
         assert engine.requests == []
 
-        assert netd("network", "prune", "-f").out == "Deleted Networks:\nfront\n"
+        assert netd("network", "prune", "-f").out == "Deleted Networks:\nfront\n\n"
 
 
 def test_events_are_said_in_a_line_each(engine: Engine, netd: Netd) -> None:

@@ -9,7 +9,7 @@ from netd.cli.errors import CliError
 from netd.cli.frames import Frames
 from netd.cli.keys import DEFAULT_KEYS, Escape, key_sequence
 from netd.cli.tables import Listing, aligned, shortened
-from netd.cli.units import duration, human_duration, human_size, octets, parsed_time, timestamp
+from netd.cli.units import duration, go_time, human_duration, human_size, octets, timestamp
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,8 @@ def test_what_is_no_time_is_refused_with_the_flag() -> None:
         timestamp("noon", "--since")
 
 
-def test_times_of_the_api_may_have_nine_digits_or_none() -> None:
-    assert parsed_time("2026-11-23T18:54:28.476189899Z").microsecond == 476189
-    assert parsed_time("2026-11-23T18:54:28Z").second == 28
+def test_times_of_the_api_are_said_as_go_does() -> None:
+    assert go_time("2026-11-23T18:54:28.476189899Z") == "2026-11-23 18:54:28.476189899 +0000 UTC"
 
 
 def test_columns_are_as_wide_as_their_widest_cell_and_three() -> None:
