@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netd.cli import terminal
-from netd.cli.client import Client, quoted
+from netd.cli.client import Client, Query, quoted
 from netd.cli.errors import CliError
 from netd.cli.keys import key_sequence
 from netd.cli.streams import Stream
@@ -28,6 +28,7 @@ class View:
     stderr: bool = True
     detach_keys: str = ""
     forward_signals: bool = True
+    ends_with_input: bool = False  # the daemon ends the attach where our input ends
     until: str = "next-exit"  # the condition waited for: next-exit, removed or not-running
 
 
@@ -60,6 +61,7 @@ def attach(
         stdin=stdin,
         detach_keys=detach_keys,
         forward_signals=sig_proxy and not tty,
+        ends_with_input=not details["Config"].get("StdinOnce", False),
         until="not-running",
     )
     raise typer.Exit(followed(client, details["Id"], view))
@@ -83,13 +85,11 @@ def start_attached(client: Client, container: str, *, stdin: bool, detach_keys: 
         forward_signals=not tty,
         until="removed" if details["HostConfig"].get("AutoRemove") else "next-exit",
     )
-    return followed(
-        client, details["Id"], view, begin=lambda: _ignored(client.send("POST", f"{path}/start"))
-    )
+    return followed(client, details["Id"], view, lambda: client.send("POST", f"{path}/start"))
 
 
 def followed(
-    client: Client, ident: str, view: View, begin: Callable[[], None] | None = None
+    client: Client, ident: str, view: View, begin: Callable[[], object] | None = None
 ) -> int:
     """Attach, wait, begin (start it), pass the streams until they end; give the exit status.
 
@@ -99,39 +99,28 @@ def followed(
     path = f"/containers/{ident}"
     keys = key_sequence(view.detach_keys)
     with ExitStack() as stack:
-        hijacked = client.hijack(
-            f"{path}/attach",
-            {
-                "stream": True,
-                "stdin": view.stdin,
-                "stdout": view.stdout,
-                "stderr": view.stderr,
-                "detachKeys": view.detach_keys,
-            },
-        )
+        hijacked = client.hijack(f"{path}/attach", _query(view))
         stack.callback(hijacked.close)
         waiting = stack.enter_context(
             client.open("POST", f"{path}/wait", {"condition": view.until})
         )
         if begin:
             begin()
+
+        def resize(rows: int, columns: int) -> None:
+            client.send("POST", f"{path}/resize", {"h": rows, "w": columns})
+
         if view.tty:
-            stack.enter_context(
-                terminal.resizing(
-                    lambda rows, columns: _ignored(
-                        client.send("POST", f"{path}/resize", {"h": rows, "w": columns})
-                    )
-                )
-            )
+            stack.enter_context(terminal.resizing(resize))
         if view.forward_signals:
             stack.enter_context(
-                terminal.forwarded(
-                    lambda name: _ignored(client.send("POST", f"{path}/kill", {"signal": name}))
-                )
+                terminal.forwarded(lambda n: client.send("POST", f"{path}/kill", {"signal": n}))
             )
         stream = Stream(hijacked, tty=view.tty, stdin=view.stdin, keys=keys if view.tty else None)
         pumped(stream, raw=view.tty and view.stdin)
-        if stream.detached or (stream.input_ended and _runs_on(client, path)):
+        if stream.detached:
+            return 0
+        if stream.input_ended and view.ends_with_input and _runs_on(client, path):
             return 0
         return _status(waiting.json())
 
@@ -143,6 +132,16 @@ def pumped(stream: Stream, *, raw: bool) -> None:
         return
     with terminal.raw():
         stream.pump()
+
+
+def _query(view: View) -> Query:
+    return {
+        "stream": True,
+        "stdin": view.stdin,
+        "stdout": view.stdout,
+        "stderr": view.stderr,
+        "detachKeys": view.detach_keys,
+    }
 
 
 def _runs_on(client: Client, path: str) -> bool:
@@ -159,7 +158,3 @@ def _status(answer: dict[str, object]) -> int:
     if isinstance(problem, dict) and problem.get("Message"):
         raise CliError(str(problem["Message"]), exit_code=125)
     return int(str(answer["StatusCode"]))
-
-
-def _ignored(_answer: object) -> None:
-    """Take an answer whose content does not matter."""

@@ -21,28 +21,32 @@ LISTING = Listing(
 )
 
 
+_DataRoot = Annotated[
+    str,
+    typer.Option(
+        "--data-root",
+        metavar="path",
+        help="Folder of what survives a reboot",
+        envvar="NETD_DATA_ROOT",
+        show_envvar=False,
+    ),
+]
+_ExecRoot = Annotated[
+    str,
+    typer.Option(
+        "--exec-root",
+        metavar="path",
+        help="Folder of what runs",
+        envvar="NETD_EXEC_ROOT",
+        show_envvar=False,
+    ),
+]
+
+
 def doctor(
     ctx: typer.Context,
-    data_root: Annotated[
-        str,
-        typer.Option(
-            "--data-root",
-            metavar="path",
-            help="Folder of what survives a reboot",
-            envvar="NETD_DATA_ROOT",
-            show_envvar=False,
-        ),
-    ] = "/var/lib/netd",
-    exec_root: Annotated[
-        str,
-        typer.Option(
-            "--exec-root",
-            metavar="path",
-            help="Folder of what runs",
-            envvar="NETD_EXEC_ROOT",
-            show_envvar=False,
-        ),
-    ] = "/run/netd",
+    data_root: _DataRoot = "/var/lib/netd",
+    exec_root: _ExecRoot = "/run/netd",
     form: Form = "",
 ) -> None:
     """Say what this machine has and lacks for containers, and what to do.

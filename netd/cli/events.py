@@ -10,7 +10,7 @@ from netd.cli.client import filters
 from netd.cli.shapes import EventMessage
 from netd.cli.tables import write
 from netd.cli.units import timestamp
-from netd.cli.words import NONE, Filters, client_of
+from netd.cli.words import NONE, Filters, Since, Until, client_of
 
 _SECOND_NS = 1_000_000_000
 
@@ -27,15 +27,8 @@ def events(
             show_default=False,
         ),
     ] = "",
-    since: Annotated[
-        str,
-        typer.Option(
-            "--since", metavar="time", help="Begin in the past, for example 10m", show_default=False
-        ),
-    ] = "",
-    until: Annotated[
-        str, typer.Option("--until", metavar="time", help="End then", show_default=False)
-    ] = "",
+    since: Since = "",
+    until: Until = "",
 ) -> None:
     """Show what happens to containers, networks and images.
 

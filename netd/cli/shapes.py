@@ -50,6 +50,7 @@ class ContainerConfig(TypedDict, total=False):
 
     Tty: bool
     OpenStdin: bool
+    StdinOnce: bool
 
 
 class ContainerState(TypedDict, total=False):

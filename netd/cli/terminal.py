@@ -76,7 +76,7 @@ def resizing(resize: Callable[[int, int], None]) -> Iterator[None]:
 
 
 @contextmanager
-def forwarded(send: Callable[[str], None]) -> Iterator[None]:
+def forwarded(send: Callable[[str], object]) -> Iterator[None]:
     """Send signals to the container instead of ending; a third interrupt lets go of it."""
     interrupts = 0
 

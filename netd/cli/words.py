@@ -47,6 +47,19 @@ Filters = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print ids only")]
 NoTrunc = Annotated[bool, typer.Option("--no-trunc", help="Do not shorten ids and commands")]
+Since = Annotated[
+    str,
+    typer.Option(
+        "--since",
+        metavar="time",
+        help="Only what came later: 10m, 2026-01-31T12:00:00, seconds since 1970",
+        show_default=False,
+    ),
+]
+Until = Annotated[
+    str,
+    typer.Option("--until", metavar="time", help="Only what came before", show_default=False),
+]
 DetachKeys = Annotated[
     str,
     typer.Option(
