@@ -138,6 +138,7 @@ def _bridge_settings(name: str, network: Network) -> dict[str, str]:
     # Without IPv6 subnets the host hears none from here, whatever containers send.
     return {
         f"ipv6/conf/{name}/disable_ipv6": "0" if has_ipv6 else "1",
+        f"ipv6/conf/{name}/accept_dad": "0",
         f"ipv6/conf/{name}/accept_ra": "0",
         f"ipv6/conf/{name}/autoconf": "0",
     }

@@ -234,7 +234,7 @@ def _leaving(network: FirewallNetwork, family: int) -> Iterator[Rule]:
     if network.internal or not network.masquerade or family in network.routed:
         return
     source = network.sources.get(family)
-    comment = _said(network, "leaves with the host's address")
+    comment = _said(network, "goes out as the host")
     for prefix in network.of(family):
         elsewhere = f"!{network.bridge}"
         if source:
@@ -246,6 +246,7 @@ def _leaving(network: FirewallNetwork, family: int) -> Iterator[Rule]:
 def _said(network: FirewallNetwork, reason: str) -> str:
     # Quotes and control characters would need escapes; the kernel keeps 255 octets.
     plain = "".join(
-        c if c.isascii() and c.isprintable() and c not in '"\\' else "?" for c in network.name[:180]
+        c if c.isascii() and c.isprintable() and c not in "\"\\'" else "?"
+        for c in network.name[:180]
     )
     return f"netd {plain}: {reason}"

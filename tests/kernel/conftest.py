@@ -56,9 +56,32 @@ class Host:
         return done.stdout
 
     def reaches(self, source: Path, address: object) -> bool:
-        """Whether one of a few pings is answered."""
-        words = ("busybox", "ping", "-q", "-c", "3", "-i", "0.1", "-W", "1", str(address))
-        return self.command(*words, inside=source).returncode == 0
+        """Whether a ping is answered, in a few seconds."""
+        return self._pings(source, address, deadline_s=5)
+
+    def cut_off(self, source: Path, address: object) -> bool:
+        """Whether pings are not answered in the half second that is plenty for them."""
+        return not self._pings(source, address, deadline_s=0.5)
+
+    def _pings(self, source: Path, address: object, deadline_s: float) -> bool:
+        words = (
+            "timeout",
+            str(deadline_s),
+            "busybox",
+            "ping",
+            "-c",
+            "50",
+            "-i",
+            "0.05",
+            str(address),
+        )
+        with subprocess.Popen(
+            ["nsenter", f"--net={source}", *words], stdout=subprocess.PIPE, text=True
+        ) as ping:
+            assert ping.stdout
+            answered = any(" bytes from " in line for line in ping.stdout)
+            ping.terminate()  # timeout(1) passes it on
+        return answered
 
     def setting(self, key: str, value: str | None = None, inside: Path | None = None) -> str:
         """Read or write a file below /proc/sys/net."""
