@@ -42,20 +42,7 @@ class Host:
     def __enter__(self) -> Self:
         """Make the namespace, start the daemon and load the demo image."""
         try:
-            self._holder = subprocess.Popen(
-                [
-                    "unshare",
-                    "--net",
-                    "sh",
-                    "-c",
-                    "ip link set lo up && echo && exec sleep infinity",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-            )
-            assert self._holder.stdout is not None
-            self._holder.stdout.readline()  # from here on it is in its namespace
+            self.renew_namespace()
             self.start_daemon()
             self.netd("load", "-q", "-i", str(DEMO_IMAGE))
         except BaseException:
@@ -103,12 +90,28 @@ class Host:
         assert self._holder is not None
         return ("nsenter", f"--net=/proc/{self._holder.pid}/ns/net")
 
+    def daemon_words(self) -> Sequence[str]:
+        """Return the words that run this host's daemon."""
+        return (*self.nsenter, str(NETD), "daemon", *self._flags())
+
+    def renew_namespace(self) -> None:
+        """Make the host's network namespace, in the place of one it had: as after a boot."""
+        self._end_namespace()
+        self._holder = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "ip link set lo up && echo && exec sleep infinity"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._holder.stdout is not None
+        self._holder.stdout.readline()  # from here on it is in its namespace
+
     def start_daemon(self, *flags: str) -> None:
         """Start the daemon and wait until it answers; with further flags."""
         log = self.folder / "daemon.log"
         with log.open("ab") as output:
             self.daemon = subprocess.Popen(
-                [*self.nsenter, str(NETD), "daemon", *self._flags(), *flags],
+                [*self.daemon_words(), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -168,6 +171,13 @@ class Host:
                 return False
         return True
 
+    def _end_namespace(self) -> None:
+        holder, self._holder = self._holder, None
+        if holder is not None and holder.stdout is not None:
+            holder.kill()
+            holder.wait()
+            holder.stdout.close()
+
     def _flags(self) -> Sequence[str]:
         return (
             f"--data-root={self.folder}/data",
@@ -183,11 +193,7 @@ class Host:
                 self.netd("rm", "-f", *ids, check=False)
             self.netd("network", "prune", "-f", check=False)
         self.stop_daemon()
-        holder, self._holder = self._holder, None
-        if holder is not None and holder.stdout is not None:
-            holder.kill()
-            holder.wait()
-            holder.stdout.close()
+        self._end_namespace()
         if self.folder.exists() and not self._mounts():
             shutil.rmtree(self.folder)
         for what in self.remains():

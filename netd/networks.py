@@ -141,7 +141,9 @@ class Networks:
                     request = NetworkRequest(
                         name, driver, options=options if driver == "bridge" else {}
                     )
-                    self._store.networks.put(await self._planned(request))
+                    network = await self._planned(request)
+                    self._store.networks.put(network)
+                    await self._resolver.put_network(network)
             for network in self._store.networks:
                 driver_ = self._kernel.drivers.get(network.driver)
                 if driver_ is None:

@@ -12,10 +12,13 @@ import os
 import subprocess
 import sys
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 BUSYBOX = Path("/bin/busybox")
 NAME = "demo:latest"
+# The age of what is inside, which is the same each time.
+CREATED = datetime.fromtimestamp(int(BUSYBOX.stat().st_mtime), UTC).isoformat()
 PAGE = b"<h1>Hello from netd</h1>\n"
 FOLDERS = {"bin": 0o755, "sbin": 0o755, "usr/bin": 0o755, "usr/sbin": 0o755, "etc": 0o755,
            "root": 0o700, "tmp": 0o1777, "var": 0o755, "home": 0o755}  # fmt: skip
@@ -47,7 +50,7 @@ def archive(layers: list[bytes], name: str, **config: object) -> bytes:
             os.uname().machine, os.uname().machine
         ),
         "os": "linux",
-        "created": "1970-01-01T00:00:00Z",
+        "created": CREATED,
         "config": {
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             "Cmd": ["sh"],
@@ -56,7 +59,7 @@ def archive(layers: list[bytes], name: str, **config: object) -> bytes:
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
         "history": [
-            {"created": "1970-01-01T00:00:00Z", "created_by": "labs/image/build.py"} for _ in layers
+            {"created": CREATED, "created_by": "labs/image/build.py"} for _ in layers
         ],
     }
     config_bytes = json.dumps(image, sort_keys=True).encode()
