@@ -44,6 +44,14 @@ class Execs:
             raise NotFoundError(f"No such exec instance: {id_}")
         return self._execs[id_]
 
+    def check(self, id_: str) -> Container:
+        """Return an exec's container; raises if that is gone or does not run."""
+        container = self._store.containers.get(self.exec(id_).container_id)
+        if container is None:
+            raise NotFoundError(f"No such container: {self.exec(id_).container_id}")
+        self._check_running(container)
+        return container
+
     def of(self, container_id: str) -> list[str]:
         """Return the ids of a container's execs that run."""
         return [e.id for e in self._execs.values() if e.container_id == container_id and e.running]
@@ -55,11 +63,7 @@ class Execs:
 
         Raises InvalidError when the command cannot be run; its exit code is then 126 or 127.
         """
-        exec_ = self.exec(id_)
-        container = self._store.containers.get(exec_.container_id)
-        if container is None:
-            raise NotFoundError(f"No such container: {exec_.container_id}")
-        self._check_running(container)
+        exec_, container = self.exec(id_), self.check(id_)
         if exec_.running or exec_.exit_code is not None:
             raise ConflictError(f"Error: Exec command {id_} has already run")
         self._put(replace(exec_, running=True))
