@@ -1,5 +1,7 @@
 """`/exec` and `/containers/{id}/exec`: further processes in running containers."""
 
+from contextlib import closing
+
 from aiohttp import web
 
 from netd.api.answers import NoAnswer, empty_answer, json_answer
@@ -8,9 +10,8 @@ from netd.api.hijack import Terms, pass_on, say, taken_over
 from netd.api.keys import detach_keys
 from netd.api.requests import json_body, size
 from netd.api.state import daemon_of, finish
-from netd.errors import ConflictError, InternalError, InvalidError, NetdError
+from netd.errors import NetdError
 from netd.model import Exec
-from netd.streams import Stream
 
 
 async def create(request: web.Request) -> web.Response:
@@ -35,26 +36,21 @@ async def start(request: web.Request) -> web.StreamResponse:
         await finish(request, execs.start(exec_.id, detach=True, console_size=rows_columns))
         return empty_answer()
     terms = _terms(exec_)
-    begun: Stream | NetdError | None
-    try:
-        begun = await finish(
-            request, execs.start(exec_.id, detach=False, console_size=rows_columns)
-        )
-    except (InvalidError, InternalError) as error:
-        begun = error  # a command that cannot be run: clients look for the reason in the output
-    except ConflictError as error:
-        if not _has_run(exec_):
-            raise
-        begun = error
-    try:
-        async with taken_over(request, tty=terms.tty) as connection:
-            if isinstance(begun, NetdError):
-                await say(connection, terms, str(begun))
-            elif begun is not None:
-                await pass_on(connection, begun, terms)
-    finally:
-        if begun is not None and not isinstance(begun, NetdError):
-            begun.close()
+    if not _has_run(exec_):
+        execs.check(exec_.id)
+    # The head goes out before the process starts: docker-py loses output that comes with the head.
+    async with taken_over(request, tty=terms.tty) as connection:
+        try:
+            stream = await finish(
+                request, execs.start(exec_.id, detach=False, console_size=rows_columns)
+            )
+        except NetdError as error:
+            # A command that cannot be run: clients look for the reason in the output.
+            await say(connection, terms, str(error))
+            return NoAnswer()
+        if stream is not None:
+            with closing(stream):
+                await pass_on(connection, stream, terms)
     return NoAnswer()
 
 

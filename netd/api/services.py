@@ -137,6 +137,9 @@ class Execs(Protocol):
     def exec(self, id_: str, /) -> Exec:
         """Return one by its id."""
 
+    def check(self, id_: str, /) -> Container:
+        """Return its container; raises if that is gone or does not run."""
+
     async def start(
         self, id_: str, /, *, detach: bool, console_size: tuple[int, int] | None = None
     ) -> Stream | None:
