@@ -26,6 +26,11 @@ class Conversations:
         self._stop = stop
         self._newest: asyncio.Task[None] | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether a client is there that said hello."""
+        return self._newest is not None and not self._newest.done()
+
     async def serve(self, listening: socket.socket) -> NoReturn:
         """Serve until cancelled."""
         loop = asyncio.get_running_loop()

@@ -1,7 +1,8 @@
 """The server's process: `python -m dns.server SOCKET` serves until it gets SIGTERM.
 
 It holds a lock beside its control socket, so that there is one server a socket however many are
-started. With --detach the command returns once the server answers, and leaves it running.
+started. With --detach the command returns once the server answers, and leaves it running. It ends
+by itself when nobody could reach it any more: no client is there and its socket's file is gone.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dns.control import ANOTHER_SERVES
@@ -24,6 +25,7 @@ from dns.forward import Forwarder
 from dns.verbs import Verbs
 
 _MOST_FORWARDS = 4096
+ORPHAN_CHECK_S = 30.0
 _DESCRIPTORS_A_FORWARD = 8  # three upstreams at once, and the views' own sockets beside them
 
 log = logging.getLogger(__name__)
@@ -103,12 +105,13 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             listening.bind(str(path))
         finally:
             os.umask(umask)
+        inode = path.stat().st_ino
         try:
             listening.listen()
             listening.setblocking(False)
             yield listening
         finally:
-            path.unlink(missing_ok=True)
+            _unlink(path, inode)
 
 
 async def _run(listening: socket.socket, path: Path, ready: Callable[[], None]) -> None:
@@ -117,16 +120,31 @@ async def _run(listening: socket.socket, path: Path, ready: Callable[[], None]) 
         loop.add_signal_handler(number, stop.set)
     capacity = min(_MOST_FORWARDS, _descriptor_limit() // _DESCRIPTORS_A_FORWARD)
     verbs = Verbs(Forwarder(capacity))
-    conversations = asyncio.create_task(Conversations(verbs, stop).serve(listening))
+    conversations = Conversations(verbs, stop)
+    serving = asyncio.create_task(conversations.serve(listening))
+    inode = path.stat().st_ino
     gc.freeze()  # what is there now stays: the collector need not look at it again
     ready()
     log.info("serves on %s", path)
-    await stop.wait()
-    path.unlink(missing_ok=True)  # before the clients learn of the end: they start another one
-    conversations.cancel()
-    await asyncio.wait({conversations})
+    while not stop.is_set() and (conversations.connected or _reachable(path, inode)):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), ORPHAN_CHECK_S)
+    _unlink(path, inode)  # before the clients learn of the end: they start another one
+    serving.cancel()
+    await asyncio.wait({serving})
     verbs.close()
     log.info("ended")
+
+
+def _reachable(path: Path, inode: int) -> bool:
+    with suppress(OSError):
+        return path.stat().st_ino == inode
+    return False
+
+
+def _unlink(path: Path, inode: int) -> None:
+    if _reachable(path, inode):  # else it is gone, or another server's
+        path.unlink(missing_ok=True)
 
 
 def _descriptor_limit() -> int:

@@ -402,6 +402,7 @@ async def test_a_server_that_cannot_start_says_why(tmp_path) -> None:
         await DnsClient.open(tmp_path / ("x" * 120))
     with pytest.raises(DnsServerError, match=r"nowhere"):
         await DnsClient.open(tmp_path / "dns.sock", tmp_path / "nowhere" / "dns.log")
+    assert not (tmp_path / "dns.sock").exists()
 
 
 async def test_a_file_in_the_sockets_place_is_left_alone(tmp_path) -> None:
@@ -426,6 +427,24 @@ async def test_a_server_of_another_version_is_replaced(path) -> None:
         assert client.pid != other.pid
         assert other.wait(timeout=10) == 0
     await client.close()
+
+
+async def test_a_server_that_nobody_can_reach_any_more_ends(path) -> None:
+    script = "import sys, dns.server as s; s.ORPHAN_CHECK_S = 0.02; s.main()"
+    with subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT) as server:
+        await until(path.exists)
+        client = await DnsClient.open(path)
+        path.unlink()
+        path.with_name("dns.sock.lock").unlink()
+        successor = await DnsClient.open(path)
+        await client.remove_endpoint("e1")  # it stays while it has a client
+        await client.close()
+
+        await asyncio.to_thread(server.wait, 10)
+
+    await successor.remove_endpoint("e1")
+    assert path.exists()
+    await successor.close()
 
 
 async def test_the_server_is_small_and_imports_little(client) -> None:
