@@ -3,14 +3,13 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import docker
 import pytest
 from docker.client import DockerClient
 
 from labs.host import Host
+from tests.live.clients import client_of
 
 pytestmark = pytest.mark.kernel
 
@@ -41,15 +40,6 @@ def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
         if ids:
             host.netd("rm", "-f", *ids)
         host.netd("network", "prune", "-f")
-
-
-@contextmanager
-def client_of(host: Host) -> Iterator[DockerClient]:
-    client = docker.DockerClient(base_url=f"unix://{host.socket}", timeout=60)
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 @pytest.fixture

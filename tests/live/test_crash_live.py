@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import client_of
 
 from labs.host import Host
+from tests.live.clients import client_of
 
 pytestmark = pytest.mark.kernel
 
@@ -37,19 +37,21 @@ def test_containers_and_their_names_outlive_a_killed_daemon(own_host: Host) -> N
     host.stop_daemon(signal.SIGKILL)
 
     # While there is no daemon, names are answered: the counter in the container's log goes on.
-    log = next((host.folder / "data/containers").glob("*/ctr.log"), None)
     logs = list((host.folder / "data/containers").glob("*/ctr.log"))
-    assert log is not None
-    before = sum(path.read_text().count(" ok") for path in logs)
-    until(lambda: sum(p.read_text().count(" ok") for p in logs) > before + 5, "names went silent")
+
+    def answers() -> int:
+        return sum(path.read_text().count(" ok") for path in logs)
+
+    before = answers()
+    until(lambda: answers() > before + 5, "names went silent")
 
     host.start_daemon()
 
     assert host.inspect("cli")["State"]["Pid"] == pid
     assert "0% packet loss" in host.netd("exec", "cli", "ping", "-c", "1", "web")
     host.netd("run", "--rm", "--network", "front", "demo", "ping", "-c", "1", "web")
-    assert host.netd("stop", "-t", "0", "web").strip() == "web"
     assert "ok" in host.netd("logs", "--tail", "5", "cli")
+    assert host.netd("stop", "-t", "0", "web").strip() == "web"
 
 
 def test_ends_that_nobody_saw_are_known_with_their_codes(own_host: Host) -> None:

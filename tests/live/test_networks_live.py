@@ -183,8 +183,8 @@ def test_thirty_containers_started_at_once_are_all_right_and_all_different(
 
 
 def test_the_host_and_none_networks_are_what_they_say(host: Host, client: DockerClient) -> None:
-    on_host = started(client, "h", "host")
-    alone = started(client, "n", "none")
+    on_host = started(client, "on-host", "host")
+    alone = started(client, "alone", "none")
 
     seen = says(on_host, "ip", "-o", "link")[1]
 
