@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dns.client import DnsClient, DnsServerError
 from dns.control import EndpointRecords, View
+from netd.errors import NetdError
 from netd.model import Address, Container, Endpoint, Network
 from netd.records import (
     endpoint_records,
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 Sockets = tuple[socket.socket, socket.socket]
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 RESOLV_CONF_POLL_S = 5
+RETRY_S = 1
 
 
 class Resolver:
@@ -117,7 +119,13 @@ class Resolver:
                 await request(client)
                 return
         except DnsServerError as error:
-            log.warning("the DNS server did not answer, starting it anew: %s", error)
+            if client is not None and not client.closed.is_set():
+                # It lives, and refused: it knows less than we think. All it should know is told.
+                log.warning("the DNS server refused, telling it everything again: %s", error)
+                await client.synchronise(snapshot(self._store, self._upstreams))
+                await request(client)
+                return
+            log.warning("the DNS server is gone, starting it anew: %s", error)
         await self._reconnect(client)
         if self._client is not None:
             await request(self._client)
@@ -148,7 +156,11 @@ class Resolver:
             if client is not None:
                 await client.closed.wait()
                 log.warning("the DNS server ended; starting it anew")
-            await self._reconnect(client)
+            try:
+                await self._reconnect(client)
+            except (DnsServerError, OSError, NetdError) as error:
+                log.error("the DNS server cannot be started: %s", error)  # noqa: TRY400
+                await asyncio.sleep(RETRY_S)
 
     async def _follow(self) -> None:
         # The host's resolv.conf changes with its uplink (DHCP, VPN); running containers follow.
