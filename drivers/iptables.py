@@ -21,7 +21,7 @@ from typing import Any
 from drivers.contract import DriverError
 from drivers.encoding import encoded
 from drivers.firewall import FAMILIES, PREFIX, USER, Rule, Ruleset, Table
-from drivers.xtables import libraries_known
+from drivers.xtables import LIBRARIES, libraries_known, library
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +222,9 @@ def _iptc() -> Any:
     except (
         Exception
     ) as error:  # it raises whatever comes: AttributeError where a library is missing
-        raise DriverError(f"python-iptables cannot be used: {error}") from error
+        missing = [f"lib{name}" for name in LIBRARIES if library(name) is None]
+        why = f"{', '.join(missing)} not found" if missing else str(error)
+        raise DriverError(f"python-iptables cannot be imported: {why}") from error
     return iptc
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # it loads pyroute2, which is slow
 log = logging.getLogger(__name__)
 
 RESOLVER = IPv4Address("127.0.0.11")  # where Docker's containers find their DNS, too
+# The port that is tried first, below those the kernel hands out. Where new sockets have the port of
+# the old ones, a client that goes on asking from one port of its own is answered.
+RESOLVER_PORT = 31053
 RESOLVER_ATTEMPTS = 50
 
 OWN = "/proc/thread-self/ns/net"
@@ -136,17 +139,17 @@ def open_resolver(path: Path) -> tuple[socket.socket, socket.socket]:
 
 
 def _sockets_of_one_port() -> tuple[socket.socket, socket.socket]:
-    for _ in range(RESOLVER_ATTEMPTS):
+    for port in (RESOLVER_PORT, *(0,) * RESOLVER_ATTEMPTS):
         with ExitStack() as undo:
             udp = undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             tcp = undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            udp.bind((str(RESOLVER), 0))
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                udp.bind((str(RESOLVER), port))
                 tcp.bind(udp.getsockname())
                 tcp.listen()
             except OSError:
-                continue  # somebody has this port for tcp only
+                continue  # somebody has this port, or has it for one of the two
             undo.pop_all()
             return udp, tcp
     raise DriverError(f"no port of {RESOLVER} is free for both udp and tcp")

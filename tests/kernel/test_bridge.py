@@ -131,6 +131,9 @@ def test_a_bridge_of_another_network_is_refused(host: "Host") -> None:
 
     with pytest.raises(DriverError, match="bridge mine belongs to network front"):
         host.run(host.bridge.create, replace(named, name="back", id="ba" * 32))
+    host.run(host.bridge.remove, replace(named, name="back", id="ba" * 32))
+
+    assert "mine" in links(host)
 
 
 def test_a_network_that_cannot_be_finished_leaves_no_bridge(
@@ -347,6 +350,24 @@ def test_a_restarted_container_joins_while_its_old_interface_lingers(host: "Host
     host.run(host.bridge.join, FRONT, endpoint(2), box)
 
     assert host.reaches(box, "10.7.0.1")
+
+
+def test_joining_and_leaving_keep_no_descriptors_and_no_interfaces(host: "Host") -> None:
+    host.run(host.bridge.create, FRONT)
+    counts = []
+
+    for number in range(2, 8):
+        box = host.sandbox("box")
+        host.run(host.bridge.join, FRONT, endpoint(number), box)
+        if number % 2:
+            host.run(host.bridge.leave, FRONT, endpoint(number), box)
+        sandboxes.remove_sandbox(box)
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+
+    assert len(set(counts)) == 1
+    # The kernel removes what was in a namespace in its own time.
+    loop = f"while ip link show master {BRIDGE} | grep -q .; do :; done"
+    host.output("timeout", "10", "sh", "-c", loop)
 
 
 def test_neighbours_learn_at_once_where_an_address_is(host: "Host") -> None:
