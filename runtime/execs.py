@@ -58,6 +58,14 @@ class ExecSession:
         """
         return await asyncio.shield(self._ended)
 
+    def abandon(self) -> None:
+        """End it at once, when nobody is going to take its output."""
+        if self.stream:
+            self.stream.close()
+        if not self._ended.done():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
     @property
     def ended(self) -> asyncio.Task[int]:
         """The task that watches it, for callbacks; cancelling it forgets the session."""

@@ -16,6 +16,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from runtime import exits
 from runtime.conmon import clean, launch, runtime_words
@@ -26,6 +27,7 @@ from runtime.oci import OciRuntime
 from runtime.streams import AttachStream, connect
 
 _RESIZE_TIMEOUT_S = 2
+_ACCEPT_TIMEOUT_S = 1  # it takes microseconds, unless somebody else does not read his output
 _CONFIG = "config.json"
 
 
@@ -37,7 +39,8 @@ class Monitor:
         self.runtime = runtime
         self._conmon = conmon
         self._exits = exits_folder
-        self._streams: dict[AttachStream, Path] = {}  # and the bundle each belongs to
+        # With the folder each belongs to; whoever drops a stream unread is none of our business.
+        self._streams = WeakKeyDictionary[AttachStream, Path]()
         self._sessions: set[asyncio.Task[int]] = set()
 
     async def create(
@@ -61,15 +64,13 @@ class Monitor:
         }
         words = self._words(id_, name, bundle, log_path)
         words += [flag for flag, wanted in flags.items() if wanted]
+        making = asyncio.ensure_future(self._made(words, bundle))
         try:
-            conmon = await launch(self._conmon, words, folder=bundle)
-            try:
-                return await conmon.pid()
-            finally:
-                conmon.close()
-                conmon.sync.close()
+            return await asyncio.shield(making)
         except BaseException:
-            await asyncio.shield(self._undo(id_, bundle))
+            # Cancelled or not: conmon cannot be called back halfway, it would go on unseen.
+            await asyncio.wait([making])
+            await self._undo(id_, bundle)
             raise
 
     async def attach(self, bundle: Path, *, stdin: bool = True) -> AttachStream:
@@ -78,10 +79,12 @@ class Monitor:
         Done before its start, all output arrives. Without `stdin`, as it must be when the
         container takes no input, what is written is dropped.
         """
-        connection = await connect(bundle)
-        stream = AttachStream(
-            connection, stdin=stdin, closed=lambda one: self._streams.pop(one, None)
-        )
+        stream = AttachStream(await connect(bundle), stdin=stdin)
+        try:
+            await stream.accepted(_ACCEPT_TIMEOUT_S)
+        except BaseException:
+            stream.close()
+            raise
         self._streams[stream] = bundle
         return stream
 
@@ -105,7 +108,16 @@ class Monitor:
             container_id=id_, session_id=session_id, bundle=bundle,
             process=process | {"terminal": tty}, stdin=stdin, attach=attach,
         )  # fmt: skip
-        session = await open_session(self._conmon, self.runtime, request)
+        opening = asyncio.ensure_future(open_session(self._conmon, self.runtime, request))
+        try:
+            session = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])
+            if not opening.exception():
+                opening.result().abandon()
+            raise
+        if session.stream:
+            self._streams[session.stream] = session.folder
         self._sessions.add(session.ended)
         session.ended.add_done_callback(self._sessions.discard)
         return session
@@ -124,6 +136,10 @@ class Monitor:
         remove_sessions(bundle)
         exits.forget(id_, self._exits)
 
+    def forget_sessions(self, bundle: Path) -> None:
+        """Remove what exec sessions of an earlier daemon left; their processes may run on."""
+        remove_sessions(bundle)
+
     async def close(self) -> None:
         """Let go of all streams and exec sessions; containers and their processes go on."""
         for stream in list(self._streams):
@@ -132,6 +148,14 @@ class Monitor:
         for session in sessions:
             session.cancel()
         await asyncio.gather(*sessions, return_exceptions=True)
+
+    async def _made(self, words: list[str], bundle: Path) -> int:
+        conmon = await launch(self._conmon, words, folder=bundle)
+        try:
+            return await conmon.pid()
+        finally:
+            conmon.close()
+            conmon.sync.close()
 
     def _words(self, id_: str, name: str, bundle: Path, log_path: Path | None) -> list[str]:
         log = f"k8s-file:{log_path}" if log_path else "none:"

@@ -10,11 +10,11 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from runtime.errors import MonitorError
+from runtime.unixdiag import accepted
 
 _PACKET = 8193
 _CHUNK = 16384  # conmon reads 32 KiB at a time and a packet's rest would be lost
@@ -25,27 +25,28 @@ _KEPT_AT_MOST = 4 << 20  # a pipe holds 1 MiB at most; more than two of them can
 class AttachStream:
     """One connection to a process; any number may exist, each gets all output."""
 
-    def __init__(
-        self,
-        connection: socket.socket,
-        *,
-        stdin: bool,
-        closed: Callable[["AttachStream"], object] = lambda _: None,
-    ) -> None:
-        """Take the connection over; without `stdin` what is written is dropped.
-
-        `closed` is called once, when the stream is closed.
-        """
+    def __init__(self, connection: socket.socket, *, stdin: bool) -> None:
+        """Take the connection over; without `stdin` what is written is dropped."""
         self._socket = connection
         self._stdin = stdin
-        self._tell_closed = closed
         self._loop = asyncio.get_running_loop()
         self._packets: deque[tuple[int, bytes]] = deque()
         self._kept = 0  # octets of them
-        self._ended = self._closed = self._draining = False
+        self._ended = False  # no more output comes, and the connection is closed
+        self._draining = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._taken = 0
+
+    async def accepted(self, timeout_s: float) -> None:
+        """Wait until conmon has taken the connection: what it writes from then on arrives here.
+
+        It may take longer when another stream is not read; waiting ends after the time.
+        """
+        deadline = self._loop.time() + timeout_s
+        # There is no event for it.
+        while not accepted(self._socket) and self._loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
     async def read(self) -> tuple[int, bytes] | None:
         """Return the next piece of output, 1 (standard output) or 2 and octets; None at the end.
@@ -71,8 +72,8 @@ class AttachStream:
         """
         view = memoryview(data if self._stdin else b"")
         while view:
-            if self._closed:
-                raise BrokenPipeError("the stream is closed")
+            if self._ended:
+                raise BrokenPipeError("the stream has ended")
             try:
                 sent = self._socket.send(view[:_CHUNK])
             except BlockingIOError:
@@ -82,20 +83,24 @@ class AttachStream:
 
     def write_eof(self) -> None:
         """End the input; output goes on."""
-        if self._stdin and not self._closed:
+        if self._stdin and not self._ended:
             with suppress(OSError):  # the other side may be gone already
                 self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Leave; who waits in read gets the end. May be repeated."""
-        if self._closed:
+        """Leave; who waits in read or write is told. May be repeated.
+
+        A stream that was read to its end is closed already.
+        """
+        if self._ended:
             return
-        self._closed = True
-        self._end()
+        self._ended = True
+        self._draining = False
+        self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
-        _wake(self._writer)
         self._socket.close()
-        self._tell_closed(self)
+        _wake(self._reader)
+        _wake(self._writer)
 
     def drain(self) -> None:
         """Take all output that is left, to be read later; called when the process has ended.
@@ -108,7 +113,7 @@ class AttachStream:
 
     def _pump(self) -> None:
         for _ in range(_FAIR):
-            if not self._receive():
+            if self._ended or not self._receive():
                 break
         if self._draining and self._kept > _KEPT_AT_MOST:
             self._draining = False
@@ -124,17 +129,11 @@ class AttachStream:
         except OSError:  # a process that never ran resets the connection
             packet = b""
         if not packet:
-            self._end()
+            self.close()
             return True
         self._packets.append((2 if packet[0] == 3 else 1, packet[1:]))
         self._kept += len(packet) - 1
         return True
-
-    def _end(self) -> None:
-        self._ended = True
-        self._draining = False
-        self._loop.remove_reader(self._socket)
-        _wake(self._reader)
 
     async def _readable(self) -> None:
         self._reader = self._loop.create_future()
@@ -154,7 +153,7 @@ class AttachStream:
             await self._writer
         finally:
             self._writer = None
-            if not self._closed:
+            if not self._ended:
                 self._loop.remove_writer(self._socket)
 
 
