@@ -111,7 +111,8 @@ def _linux(
         ],
     }  # fmt: skip
     if not spec.privileged and not security.system_paths_open:
-        linux |= {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READ_ONLY)}
+        linux["maskedPaths"] = [*_MASKED, *host.masked_paths]
+        linux["readonlyPaths"] = list(_READ_ONLY)
     if propagation := rootfs_propagation(spec.mounts):
         linux["rootfsPropagation"] = propagation
     if profile := _seccomp(spec, host, security, bounding):

@@ -25,6 +25,7 @@ _INITS = ("catatonit", "docker-init", "tini")
 _VERSION_TIMEOUT_S = 5
 # As Docker: these folders of /dev are the container's own.
 _OWN_IN_DEV = frozenset({"pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev"})
+_CPUS = Path("/sys/devices/system/cpu")
 _LIMITS = {
     name.removeprefix("RLIMIT_").lower(): number
     for name, number in vars(resource).items()
@@ -56,6 +57,7 @@ class HostFeatures:
     cgroup_problem: str = ""  # a sentence; empty: all is well
     rlimits: Mapping[str, int] = field(default_factory=dict)  # hard limits here, -1: none
     devices: tuple[Device, ...] = ()  # of the host, for privileged containers
+    masked_paths: tuple[str, ...] = ()  # to be hidden from containers, beside the usual ones
     init: Path | None = None
     conmon: Program = Program("conmon", problem="conmon is not installed")
     runtimes: tuple[Program, ...] = ()  # in the order of preference
@@ -79,20 +81,23 @@ def probe(default_runtime: str = "") -> HostFeatures:
     mounted = hierarchies(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
     mode, controllers = _cgroup_mode(mounted), _controllers(mounted)
     status = _status()
+    capabilities = from_mask(int(status["CapEff"], 16) & int(status["CapBnd"], 16))
     return HostFeatures(
         architecture=platform.machine(),
         kernel=_kernel(platform.release()),
         cgroup_mode=mode,
         controllers=controllers,
-        capabilities=from_mask(int(status.get("CapEff", "0"), 16) & int(status["CapBnd"], 16)),
+        capabilities=capabilities,
         seccomp="Seccomp" in status,
         swap_limit=_swap_limit(mounted),
         cgroup_problem=_cgroup_problem(mode, mounted),
         rlimits={name: resource.getrlimit(number)[1] for name, number in _LIMITS.items()},
         devices=tuple(host_devices()),
+        # They tell a container how hot the host is, and so what others do (moby's list).
+        masked_paths=tuple(sorted(map(str, _CPUS.glob("cpu*/thermal_throttle")))),
         init=next((Path(path) for name in _INITS if (path := shutil.which(name))), None),
         conmon=programs["conmon"],
-        runtimes=tuple(_judged(programs[name], mode) for name in order),
+        runtimes=tuple(_judged(programs[name], mode, capabilities) for name in order),
     )
 
 
@@ -171,10 +176,16 @@ def _finished(name: str, path: Path, process: subprocess.Popen[str]) -> Program:
     return Program(name, path, version=first.rpartition(" ")[2])
 
 
-def _judged(program: Program, mode: CgroupMode) -> Program:
-    # It says so itself when it creates a container; asking it to would cost a whole container.
-    if program.name.endswith("crun") and mode == "hybrid" and not program.problem:
+def _judged(program: Program, mode: CgroupMode, capabilities: frozenset[str]) -> Program:
+    # Both it says itself when it creates a container; asking it to would cost a whole container.
+    if program.problem or not program.name.endswith("crun"):
+        return program
+    if mode == "hybrid":
         problem = f"{program.name} does not support cgroups in hybrid mode, which this host has"
+        return replace(program, problem=problem)
+    endless = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] == resource.RLIM_INFINITY
+    if mode == "v2" and not endless and "CAP_SYS_RESOURCE" not in capabilities:
+        problem = f"{program.name} needs CAP_SYS_RESOURCE to guard devices with cgroups version 2"
         return replace(program, problem=problem)
     return program
 

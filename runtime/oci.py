@@ -21,11 +21,14 @@ _TIMEOUT_S = 60
 _GONE = ("does not exist", "no such container", "no such file or directory")
 _ENDED = ("not running", "already finished", "no such process", *_GONE)
 _NO_COMMAND = ("executable file not found", "no such file or directory")
-_NO_PERMISSION = ("permission denied", "is a directory", "not a directory", "exec format error")
+_NO_PERMISSION = (
+    "permission denied", "operation not permitted", "is a directory", "not a directory",
+    "exec format error",
+)  # fmt: skip
 # crun writes strerror's words; clients look for Go's, which are the same in lower case.
 _LOWERED = (
     "No such file or directory", "Permission denied", "Is a directory", "Not a directory",
-    "Exec format error", "No such process",
+    "Exec format error", "No such process", "Operation not permitted",
 )  # fmt: skip
 
 

@@ -1,20 +1,25 @@
 """Signals by name or number, as users write them."""
 
+import re
 import signal
 
 from runtime.errors import OciError
+
+_REAL_TIME = re.compile(r"(RTMIN|RTMAX)([+-]\d{1,2})")
 
 
 def signal_number(text: str | int) -> int:
     """Return the number of "TERM", "SIGTERM", "15" or "RTMIN+3"; OciError if there is none."""
     word = str(text).strip().upper().removeprefix("SIG")
-    if word.isdecimal() and 0 < int(word) <= signal.SIGRTMAX:
-        return int(word)
-    name, sign, figure = word.replace("-", "+-").partition("+")
-    offset = int(figure) if sign and figure.lstrip("-").isdecimal() else 0
-    if f"SIG{name}" not in signal.Signals.__members__ or (sign and not name.startswith("RTM")):
-        raise OciError(f"invalid signal: {text}")
-    number = signal.Signals[f"SIG{name}"] + offset
-    if sign and not signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+    number = int(word) if word.isdecimal() else _named(word)
+    if not 0 < number <= signal.SIGRTMAX:
         raise OciError(f"invalid signal: {text}")
     return number
+
+
+def _named(word: str) -> int:
+    """Return the number, or 0."""
+    if match := _REAL_TIME.fullmatch(word):
+        number = signal.Signals[f"SIG{match[1]}"] + int(match[2])
+        return number if number >= signal.SIGRTMIN else 0
+    return signal.Signals.__members__.get(f"SIG{word}", 0)
