@@ -1,3 +1,4 @@
+import os
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -72,3 +73,21 @@ def test_a_file_that_is_mounted_already_is_rewritten_in_place(tmp_path: Path) ->
 
     assert (tmp_path / "hosts").stat().st_ino == before
     assert "10.0.0.2" in (tmp_path / "hosts").read_text()
+
+
+def test_a_shorter_text_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:
+    web = container("web", endpoint(network(), "10.0.0.2/24", "fd00::2/64"))
+    files.write(web, tmp_path, ())
+
+    files.write(container("web"), tmp_path, ())
+
+    assert (tmp_path / "hosts").read_text() == files.hosts(container("web"), ())
+
+
+def test_a_file_that_stays_the_same_is_not_written_again(tmp_path: Path) -> None:
+    files.write(container("web"), tmp_path, ())
+    os.utime(tmp_path / "hosts", ns=(1, 1))
+
+    files.write(container("web"), tmp_path, ())
+
+    assert (tmp_path / "hosts").stat().st_mtime_ns == 1
