@@ -10,6 +10,7 @@ nowhere to go, so the container is killed too.
 import asyncio
 import logging
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 LOST = 137
 _LOST_TEXT = "conmon died without telling how the container ended, so the container was killed"
 _SIGKILL_WAIT_S = 10
+_CONMON_WAIT_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,17 @@ def forget(id_: str, exits: Path) -> None:
 
 
 def kill_conmon(id_: str, bundle: Path) -> None:
-    """End a conmon that did not do its part; nothing if it is gone. Its container may live on."""
-    with _conmon(id_, bundle) as conmon, suppress(ProcessLookupError):
+    """End the conmon of a container that is not there any more; nothing if it is gone.
+
+    Waits for the moment that takes, so that it writes nothing afterwards.
+    """
+    with _conmon(id_, bundle) as conmon:
         if conmon is not None:
-            signal.pidfd_send_signal(conmon, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(conmon, signal.SIGKILL)
+            end = select.poll()
+            end.register(conmon, select.POLLIN)
+            end.poll(_CONMON_WAIT_MS)
 
 
 def _told(id_: str, bundle: Path, exits: Path, finished: datetime | None) -> Exit | None:

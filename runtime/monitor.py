@@ -114,12 +114,10 @@ class Monitor:
         except asyncio.CancelledError:
             await asyncio.wait([opening])
             if not opening.exception():
+                self._keep(opening.result())
                 opening.result().abandon()
             raise
-        if session.stream:
-            self._streams[session.stream] = session.folder
-        self._sessions.add(session.ended)
-        session.ended.add_done_callback(self._sessions.discard)
+        self._keep(session)
         return session
 
     async def exited(self, id_: str, bundle: Path) -> Exit:
@@ -131,7 +129,11 @@ class Monitor:
         return await exits.exited(id_, bundle, self._exits, lambda: self._drain(bundle))
 
     def forget(self, id_: str, bundle: Path) -> None:
-        """Remove what conmon left of a container that has ended. May be repeated."""
+        """Remove what conmon left of a container that has ended. May be repeated.
+
+        Ends its conmon, which is gone already if somebody waited for `exited`.
+        """
+        exits.kill_conmon(id_, bundle)
         clean(bundle)
         remove_sessions(bundle)
         exits.forget(id_, self._exits)
@@ -172,6 +174,12 @@ class Monitor:
         exits.kill_conmon(id_, bundle)
         await self.runtime.delete(id_, force=True)
         self.forget(id_, bundle)
+
+    def _keep(self, session: ExecSession) -> None:
+        if session.stream:
+            self._streams[session.stream] = session.folder
+        self._sessions.add(session.ended)
+        session.ended.add_done_callback(self._sessions.discard)
 
     def _drain(self, bundle: Path) -> None:
         for stream, of in list(self._streams.items()):

@@ -27,7 +27,9 @@ def accepted(connection: socket.socket) -> bool:
 
     True also where the kernel cannot tell.
     """
-    if select.select([connection], [], [], 0)[0]:
+    something = select.poll()
+    something.register(connection, select.POLLIN)
+    if something.poll(0):
         return True
     inode = os.fstat(connection.fileno()).st_ino
     ask = _ASK.pack(socket.AF_UNIX, 0, 0, 0xFFFFFFFF, inode, _SHOW_PEER, _ANY_COOKIE, _ANY_COOKIE)

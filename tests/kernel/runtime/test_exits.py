@@ -143,5 +143,18 @@ async def test_the_file_is_forgotten_on_demand(host: Host) -> None:
     assert [path.name for path in container.bundle.iterdir()] == ["config.json"]
 
 
+async def test_forgetting_at_once_leaves_no_file_that_comes_later(host: Host) -> None:
+    for _ in range(5):
+        container = await host.run("sleep", "1000")
+        conmon = container.conmon_pid
+        await host.oci.delete(container.id, force=True)
+
+        host.monitor.forget(container.id, container.bundle)
+
+        assert gone(conmon)
+        assert list(host.exits.iterdir()) == []
+        assert [path.name for path in container.bundle.iterdir()] == ["config.json"]
+
+
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
