@@ -1,1 +1,1 @@
-"""Images, root file systems and OCI containers: all that leads to a process, nothing of networks."""
+"""Images, root file systems, OCI containers: all that leads to a process, nothing of networks."""

@@ -7,8 +7,8 @@ the process had not ended when conmon read it, and is joined with what follows o
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
 from pathlib import Path
 
 from runtime.inotify import FolderWatch
@@ -28,7 +28,7 @@ async def read_log(
     since_ns: int = 0,
     until_ns: int = 0,
     ended: asyncio.Event | None = None,
-) -> AsyncIterator[LogLine]:
+) -> AsyncGenerator[LogLine, None]:
     """Yield the lines of a log; a log that is not there yet is empty, damaged lines are left out.
 
     `tail` keeps that many of the lines that are there now, absent all; `until_ns` zero is no end.
@@ -37,9 +37,10 @@ async def read_log(
     """
     reading = _Reading(path, streams, tail)
     with closing(reading):
-        async for line in reading.lines(ended, until_ns):
-            if line.time_ns >= since_ns and not 0 < until_ns < line.time_ns:
-                yield line
+        async with aclosing(reading.lines(ended, until_ns)) as lines:
+            async for line in lines:
+                if line.time_ns >= since_ns and not 0 < until_ns < line.time_ns:
+                    yield line
 
 
 class _Reading:
@@ -49,7 +50,9 @@ class _Reading:
         self._joiner = Joiner()
         self._tail = tail
 
-    async def lines(self, ended: asyncio.Event | None, until_ns: int) -> AsyncIterator[LogLine]:
+    async def lines(
+        self, ended: asyncio.Event | None, until_ns: int
+    ) -> AsyncGenerator[LogLine, None]:
         if self._tail is not None:
             self._file.seek_last(self._tail)
             last = deque[LogLine](maxlen=self._tail)
@@ -59,8 +62,9 @@ class _Reading:
                 last.extend(self._joiner.rest())
             for line in last:
                 yield line
-        async for line in self._following(ended, until_ns):
-            yield line
+        async with aclosing(self._following(ended, until_ns)) as following:
+            async for line in following:
+                yield line
 
     def close(self) -> None:
         self._watch.close()
@@ -68,7 +72,7 @@ class _Reading:
 
     async def _following(
         self, ended: asyncio.Event | None, until_ns: int
-    ) -> AsyncIterator[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         over = asyncio.ensure_future(_set(ended)) if ended else None
         try:
             while True:
@@ -87,7 +91,7 @@ class _Reading:
         for line in self._joiner.rest():
             yield line
 
-    async def _available(self) -> AsyncIterator[LogLine]:
+    async def _available(self) -> AsyncGenerator[LogLine, None]:
         for block in self._file.blocks():
             for record in block:
                 for line in self._joiner.joined(record):
