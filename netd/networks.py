@@ -144,6 +144,7 @@ class Networks:
                     network = await self._planned(request)
                     self._store.networks.put(network)
                     await self._resolver.put_network(network)
+            await self._firewall.apply()
             for network in self._store.networks:
                 driver_ = self._kernel.drivers.get(network.driver)
                 if driver_ is None:
@@ -153,7 +154,6 @@ class Networks:
                     await self._kernel.run(driver_.create, driver_network(network, self._mtu_bytes))
                 except (DriverError, OSError) as error:
                     log.error("network %s is not up: %s", network.name, error)  # noqa: TRY400
-            await self._firewall.apply()
 
     def endpoint(self, network: Network, request: EndpointRequest) -> Endpoint:
         """Return a new endpoint on the network, checked; nothing is stored or made."""
@@ -250,8 +250,9 @@ class Networks:
         self._store.networks.put(network)
         driver = self._kernel.drivers[network.driver]
         try:
-            await self._kernel.run(driver.create, driver_network(network, self._mtu_bytes))
+            # Rules first: create may turn forwarding on, and no packet is to pass without them.
             await self._firewall.apply()
+            await self._kernel.run(driver.create, driver_network(network, self._mtu_bytes))
             await self._resolver.put_network(network)
         except BaseException as error:
             await self._unmake(network)

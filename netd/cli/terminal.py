@@ -59,13 +59,25 @@ def raw() -> Iterator[None]:
 @contextmanager
 def resizing(resize: Callable[[int, int], None]) -> Iterator[None]:
     """Pass the terminal's size on, now and whenever it changes."""
+    changed = busy = False
 
     def act(_number: int = 0, _frame: FrameType | None = None) -> None:
-        found = size()
-        if found is None:
+        # A signal may come while the size of the one before is on its way; sent from within, the
+        # newer size would be overtaken by the older.
+        nonlocal changed, busy
+        changed = True
+        if busy:
             return
-        with suppress(CliError):  # the process ended in this moment; its stream says so
-            resize(*found)
+        busy = True
+        try:
+            while changed:
+                changed = False
+                found = size()
+                if found is not None:
+                    with suppress(CliError):  # the process ended just now; its stream says so
+                        resize(*found)
+        finally:
+            busy = False
 
     before = signal.signal(signal.SIGWINCH, act)
     try:
