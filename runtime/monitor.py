@@ -11,22 +11,19 @@ daemon ── start byte ──> conmon ──> runc create        bundle: confi
 """
 
 import asyncio
-import errno
 import json
-import os
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from runtime import exits
-from runtime.conmon import clean, launch, runtime_words
-from runtime.errors import MonitorError
+from runtime.conmon import clean, launch, read_pid, runtime_words
 from runtime.execs import ExecRequest, ExecSession, open_session, remove_sessions
 from runtime.exits import Exit
 from runtime.oci import OciRuntime
 from runtime.streams import AttachStream, connect
+from runtime.terminals import set_size
 
-_RESIZE_TIMEOUT_S = 2
 _ACCEPT_TIMEOUT_S = 1  # it takes microseconds, unless somebody else does not read his output
 _CONFIG = "config.json"
 
@@ -93,7 +90,7 @@ class Monitor:
 
         `bundle` may also be the `folder` of an exec session.
         """
-        await _write_ctl(bundle, b"1 %d %d\n" % (rows, columns))
+        set_size(read_pid(bundle / "conmon.pid"), rows, columns)
 
     async def exec(
         self, id_: str, session_id: str, bundle: Path, process: dict[str, Any], *,
@@ -199,29 +196,3 @@ def read_config(bundle: Path) -> dict[str, Any]:
     """Return a bundle's config.json."""
     config: dict[str, Any] = json.loads((bundle / _CONFIG).read_text(encoding="utf-8"))
     return config
-
-
-async def _write_ctl(folder: Path, command: bytes) -> None:
-    try:
-        async with asyncio.timeout(_RESIZE_TIMEOUT_S):
-            # conmon opens its end a moment later; a fifo has no event for that.
-            while not _written(folder / "ctl", command):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-    except TimeoutError as error:
-        raise MonitorError(f"conmon does not listen in {folder}") from error
-
-
-def _written(path: Path, command: bytes) -> bool:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return False
-        raise MonitorError(f"cannot resize the terminal: {path}: {error.strerror}") from error
-    try:
-        os.write(descriptor, command)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True

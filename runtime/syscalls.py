@@ -10,6 +10,7 @@ import struct
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2 = 429, 430, 431, 432, 437
+_PIDFD_GETFD = 438
 
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -38,6 +39,11 @@ def openat2(folder: int, path: str, flags: int, mode: int, resolve: int) -> int:
         if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
             break
     raise _error(path)
+
+
+def pidfd_getfd(pidfd: int, number: int) -> int:
+    """Return a copy of another process's descriptor."""
+    return _checked(_LIBC.syscall(_PIDFD_GETFD, pidfd, number, 0), f"descriptor {number}")
 
 
 def fsopen(kind: str) -> int:

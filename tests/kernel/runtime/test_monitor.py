@@ -173,6 +173,15 @@ async def test_the_terminal_can_be_resized_before_and_after_the_start(host: Host
     assert b"50 90\r\n" in (await everything(stream))[0]
 
 
+async def test_of_many_sizes_in_a_row_the_last_one_stays(host: Host) -> None:
+    container = await host.create("sleep", "1000", terminal=True, stdin=True)
+    await container.start()
+
+    for columns in range(40, 140):
+        await host.monitor.resize(container.bundle, 40, columns)
+        assert size_of_terminal(container.pid) == (40, columns)
+
+
 def size_of_terminal(pid: int) -> tuple[int, int]:
     with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as terminal:
         columns, rows = os.get_terminal_size(terminal.fileno())
