@@ -12,6 +12,7 @@ from netd.api.requests import json_body, size
 from netd.api.state import daemon_of, finish
 from netd.errors import NetdError
 from netd.model import Exec
+from netd.streams import Stream
 
 
 async def create(request: web.Request) -> web.Response:
@@ -42,7 +43,9 @@ async def start(request: web.Request) -> web.StreamResponse:
     async with taken_over(request, tty=terms.tty) as connection:
         try:
             stream = await finish(
-                request, execs.start(exec_.id, detach=False, console_size=rows_columns)
+                request,
+                execs.start(exec_.id, detach=False, console_size=rows_columns),
+                abandoned=_close,
             )
         except NetdError as error:
             # A command that cannot be run: clients look for the reason in the output.
@@ -67,6 +70,11 @@ def _terms(exec_: Exec) -> Terms:
         stdin=exec_.request.attach_stdin,
         detach_keys=detach_keys(exec_.request.detach_keys),
     )
+
+
+def _close(stream: Stream | None) -> None:
+    if stream is not None:
+        stream.close()
 
 
 def _has_run(exec_: Exec) -> bool:

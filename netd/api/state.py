@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -25,8 +25,15 @@ def daemon_of(request: web.Request) -> DaemonServices:
     return request.app[DAEMON]
 
 
-async def finish(request: web.Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """Await work that goes on to its end when the client goes away: what was begun is done."""
+async def finish(
+    request: web.Request,
+    work: Coroutine[Any, Any, Result],
+    abandoned: Callable[[Result], None] | None = None,
+) -> Result:
+    """Await work that goes on to its end when the client goes away: what was begun is done.
+
+    `abandoned` takes the result then.
+    """
     tasks = request.app[WORK]
     task = asyncio.create_task(work)
     tasks.add(task)
@@ -34,7 +41,7 @@ async def finish(request: web.Request, work: Coroutine[Any, Any, Result]) -> Res
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        task.add_done_callback(lambda done: _note(request.path, done))
+        task.add_done_callback(lambda done: _note(request.path, done, abandoned))
         raise
 
 
@@ -69,6 +76,12 @@ async def await_work(app: web.Application) -> None:
     await asyncio.gather(*pending, return_exceptions=True)
 
 
-def _note(path: str, task: "asyncio.Task[Any]") -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
+def _note(
+    path: str, task: "asyncio.Task[Result]", abandoned: Callable[[Result], None] | None
+) -> None:
+    if task.cancelled():
+        return
+    if (error := task.exception()) is not None:
         log.warning("%s, whose client had gone: %s", path, error)
+    elif abandoned is not None:
+        abandoned(task.result())

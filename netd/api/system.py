@@ -12,14 +12,15 @@ from netd.api.versions import version_of
 
 async def ping(request: web.Request) -> web.Response:
     """GET and HEAD /_ping: clients read the API's version from its head."""
-    return web.Response(
-        text="" if request.method == "HEAD" else "OK",
-        headers={
-            "Cache-Control": "no-cache, no-store, must-revalidate",
-            "Pragma": "no-cache",
-            "Swarm": "inactive",
-        },
-    )
+    headers = {
+        "Cache-Control": "no-cache, no-store, must-revalidate",
+        "Pragma": "no-cache",
+        "Swarm": "inactive",
+    }
+    if request.method == "HEAD":
+        kind = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": "0"}
+        return web.Response(headers=headers | kind)
+    return web.Response(text="OK", headers=headers)
 
 
 async def version(request: web.Request) -> web.Response:

@@ -27,9 +27,10 @@ def or_null(values: Sequence[str]) -> list[str] | None:
 
 
 def unset(value: object) -> bool:
-    """Return whether a JSON value is Go's zero, or -1, which clients fill in for "not set"."""
+    """Return whether a JSON value is Go's zero, or -1, which clients fill in for "not set".
+
+    `{"Interval": 0}` is not set, but `{"/data": {}}` is: an empty object is how Go writes a set.
+    """
     if isinstance(value, dict):
-        return all(unset(each) for each in value.values())
-    if isinstance(value, list):
-        return all(unset(each) for each in value)
-    return value in (None, 0, -1, "", False)
+        return all(each != {} and unset(each) for each in value.values())
+    return value in (None, 0, -1, "", False, [])
