@@ -31,6 +31,7 @@ from netd.runner import Runner, StartError
 from netd.sandboxes import Sandboxes
 from netd.store import Store, now
 from netd.streams import STDERR, STDOUT, ContainerStream, Stream
+from netd.together import together
 from netd.waiting import Condition, Waiters
 from runtime.exits import Exit
 
@@ -138,8 +139,11 @@ class Lifecycle:
 
     async def discard(self, container: Container) -> Container:
         """Take down whatever there is of a container that does not run; repeatable."""
-        await self._runner.cleanup(container.id)
-        return await self._sandboxes.close(container)
+        # At once, because one waits for the OCI runtime and the other for the kernel.
+        _, closed = await together(
+            self._runner.cleanup(container.id), self._sandboxes.close(container)
+        )
+        return closed
 
     async def close(self) -> None:
         """Stop watching; the containers go on."""
