@@ -3,8 +3,12 @@
 A `Table` is a map of immutable values by id that is also on disk: `put` has committed when it
 returns (WAL, synchronous=FULL: a power cut loses nothing that was acknowledged). Rows are JSON of
 the model's values. All use is from the event loop; a commit takes 0.2 ms.
+
+Room for what is to come is taken beforehand: containers write to the same disk, and when one has
+filled it, its end must still be stored, and its removal.
 """
 
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -18,7 +22,11 @@ import msgspec
 from netd.errors import ConflictError, InternalError, InvalidError, NotFoundError
 from netd.model import Address, Container, Image, Interface, Network, Prefix
 
+log = logging.getLogger(__name__)
+
 SCHEMA_VERSION = 1
+ROOM = 1 << 20  # octets, in the file and in its write-ahead log
+CHECKPOINT_PAGES = 200  # of 4 KiB: the log is emptied before it outgrows the room
 
 
 class _Row(Protocol):
@@ -77,16 +85,21 @@ class Table(Generic[Row]):
 
     def put(self, row: Row) -> None:
         """Store a value in the place of the one with its id; committed on return."""
-        old = self._rows.get(row.id)
         taken = [name for name in self._names_of(row) if self._by_name.get(name, row.id) != row.id]
         if taken:
             raise ConflictError(f"name {taken[0]!r} is in use by {self._by_name[taken[0]]}")
         data = msgspec.json.encode(row, enc_hook=str)
-        self._write(
+        _write(
+            self._connection,
             f"INSERT INTO {self._table} VALUES (?, ?) "  # noqa: S608
             "ON CONFLICT (id) DO UPDATE SET row = excluded.row",
             (row.id, data),
         )
+        self.hold(row)
+
+    def hold(self, row: Row) -> None:
+        """Put a value in memory alone: for what is so, although it could not be stored."""
+        old = self._rows.get(row.id)
         for name in self._names_of(old) if old else ():
             del self._by_name[name]
         self._rows[row.id] = row
@@ -97,16 +110,10 @@ class Table(Generic[Row]):
         row = self._rows.get(id_)
         if row is None:
             return
-        self._write(f"DELETE FROM {self._table} WHERE id = ?", (id_,))  # noqa: S608
+        _write(self._connection, f"DELETE FROM {self._table} WHERE id = ?", (id_,))  # noqa: S608
         del self._rows[id_]
         for name in self._names_of(row):
             del self._by_name[name]
-
-    def _write(self, statement: str, values: tuple[object, ...]) -> None:
-        try:
-            self._connection.execute(statement, values)
-        except sqlite3.Error as error:
-            raise InternalError(f"cannot store the state ({self._table}): {error}") from error
 
 
 class Released:
@@ -128,14 +135,15 @@ class Released:
 
     def add(self, network_id: str, address: Address, owner: str) -> None:
         """Remember that the owner had the address until now."""
-        self._connection.execute(
+        _write(
+            self._connection,
             "INSERT OR REPLACE INTO released (network, address, owner) VALUES (?, ?, ?)",
             (network_id, str(address), owner),
         )
 
     def forget(self, network_id: str) -> None:
         """Drop what is known of a network; may be repeated."""
-        self._connection.execute("DELETE FROM released WHERE network = ?", (network_id,))
+        _write(self._connection, "DELETE FROM released WHERE network = ?", (network_id,))
 
 
 class Store:
@@ -146,38 +154,65 @@ class Store:
         try:
             # isolation_level=None: every statement is its own transaction.
             self._connection = sqlite3.connect(path, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error as error:
+            self._prepare(path)
+            self._load()
+        except (sqlite3.Error, msgspec.DecodeError) as error:
             raise InternalError(f"cannot open the state {path}: {error}") from error
-        if version > SCHEMA_VERSION:
-            self._connection.close()
-            raise InternalError(f"the state {path} was written by a newer netd (schema {version})")
-        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        self.networks: Table[Network] = Table(
-            self._connection, "networks", Network, lambda row: (row.name,), "network {} not found"
-        )
-        self.containers: Table[Container] = Table(
-            self._connection,
-            "containers",
-            Container,
-            lambda row: (row.name,),
-            "No such container: {}",
-        )
-        self.images: Table[Image] = Table(
-            self._connection, "images", Image, lambda row: row.names, "No such image: {}"
-        )
-        self.released = Released(self._connection)
 
     def close(self) -> None:
         """Close the file; may be repeated."""
         self._connection.close()
 
+    def _prepare(self, path: Path) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            self._connection.close()
+            raise InternalError(f"the state {path} was written by a newer netd (schema {version})")
+        if version < SCHEMA_VERSION:
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        try:
+            _take_room(self._connection)
+        except sqlite3.OperationalError as error:
+            log.warning("no room for changes of the state in %s: %s", path, error)
+
+    def _load(self) -> None:
+        connection = self._connection
+        self.networks: Table[Network] = Table(
+            connection, "networks", Network, lambda row: (row.name,), "network {} not found"
+        )
+        self.containers: Table[Container] = Table(
+            connection, "containers", Container, lambda row: (row.name,), "No such container: {}"
+        )
+        self.images: Table[Image] = Table(
+            connection, "images", Image, lambda row: row.names, "No such image: {}"
+        )
+        self.released = Released(connection)
+
 
 def now() -> datetime:
     """Return the time, in UTC, as rows hold it."""
     return datetime.now(UTC)
+
+
+def _write(connection: sqlite3.Connection, statement: str, values: tuple[object, ...] = ()) -> None:
+    try:
+        connection.execute(statement, values)
+    except sqlite3.Error as error:
+        raise InternalError(f"cannot store the state: {error}") from error
+
+
+def _take_room(connection: sqlite3.Connection) -> None:
+    """Let the file have free pages, and the log its length: both are used before the disk is.
+
+    At each start, because SQLite deletes the log at the end. Pages that are freed in the
+    transaction that wrote them would never reach the disk, so these are two.
+    """
+    connection.execute("CREATE TABLE IF NOT EXISTS room (filler BLOB)")
+    connection.execute("INSERT INTO room VALUES (zeroblob(?))", (ROOM,))
+    connection.execute("DROP TABLE room")
 
 
 def _hexadecimal(id_: str) -> str:

@@ -82,3 +82,41 @@ def test_a_state_of_a_newer_netd_is_refused(store: Store, tmp_path: Path) -> Non
 
     with pytest.raises(InternalError, match="newer"):
         Store(tmp_path / "netd.db")
+
+
+def test_what_is_there_can_be_changed_and_removed_on_a_full_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path / "netd.db")
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")  # as if the disk ended there
+    names = [f"c{number}" for number in range(50)]
+
+    for name in names:
+        store.containers.put(container(name))
+    for name in names:
+        store.containers.put(running(container(name)))
+    store.containers.remove(container("c0").id)
+    store.close()
+
+    again = Store(tmp_path / "netd.db")
+    assert [each.name for each in again.containers] == names[1:]
+    again.close()
+
+
+def test_what_cannot_be_stored_is_told_and_can_be_held(store: Store) -> None:
+    store._connection.execute("PRAGMA query_only = 1")
+    web = container("web")
+
+    with pytest.raises(InternalError, match="cannot store the state"):
+        store.containers.put(web)
+    assert [*store.containers] == []
+    store.containers.hold(web)
+
+    assert store.containers.find("web") == web
+
+
+def test_a_file_that_is_no_state_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "netd.db"
+    path.write_bytes(b"no database, but long enough to be taken for one" * 100)
+
+    with pytest.raises(InternalError, match=r"cannot open the state .*netd\.db"):
+        Store(path)
