@@ -8,11 +8,13 @@ serves both families. A forwarded packet takes this road:
                  from a bridge to itself: accept, or drop where icc is off
                  out of or into an internal network: drop
                  into a network: drop (this also keeps networks apart)
+                 out of a network into another daemon's: drop
                  out of a network: accept
 
 Chains of the built-in tables keep their policy; packets that are not of netd's bridges run through.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
@@ -78,6 +80,7 @@ class Table:
     name: str  # filter, nat
     chains: Mapping[str, tuple[Rule, ...] | None]  # absent rules: the user's, only made
     jumps: Mapping[str, Rule]  # by built-in chain; inserted as its first rule
+    owner: str | None = ""  # whose chains of the table these are, see `ruleset`; None: everybody's
 
     def text(self) -> str:
         """Return the table as iptables-save(8) writes it, built-in chains left out."""
@@ -135,13 +138,17 @@ def firewall_network(network: Network) -> FirewallNetwork:
     )
 
 
-def ruleset(networks: Sequence[FirewallNetwork]) -> Ruleset:
-    """Return all rules for a host with these networks, the same for every order of them."""
+def ruleset(networks: Sequence[FirewallNetwork], owner: str = "") -> Ruleset:
+    """Return all rules for a host with these networks, the same for every order of them.
+
+    Daemons side by side on one host have chains of their own: `owner` is six hexadecimal digits
+    that end their names, nothing for the daemon of the host.
+    """
     tables = []
     for family in FAMILIES:
         # A bridge without IPv6 has it switched off in the kernel; IPv4 has no such switch.
         of = sorted((n for n in networks if family == 4 or n.of(6)), key=lambda n: n.bridge)
-        tables += [_filter(family, of), _nat(family, of)]
+        tables += [_filter(family, of, owner), _nat(family, of, owner)]
     return Ruleset(tuple(tables))
 
 
@@ -167,9 +174,15 @@ def resolver_ruleset(address: IPv4Address, port: int) -> Ruleset:
     return Ruleset((Table(4, "nat", chains, jumps),))
 
 
-def _filter(family: int, networks: Sequence[FirewallNetwork]) -> Table:
+def owner_of(chain: str) -> str | None:
+    """Return whose chain it is by its name; None: not netd's."""
+    found = re.fullmatch(rf"{PREFIX}.*?(?:-([0-9a-f]{{6}}))?", chain)
+    return (found[1] or "") if found else None
+
+
+def _filter(family: int, networks: Sequence[FirewallNetwork], owner: str) -> Table:
     if not networks:
-        return Table(family, "filter", {}, {})
+        return Table(family, "filter", {}, {}, owner)
     closed = [n for n in networks if n.internal or not n.of(family)]
     open_ = [n for n in networks if n not in closed]
     rules = [
@@ -178,10 +191,23 @@ def _filter(family: int, networks: Sequence[FirewallNetwork]) -> Table:
         *(rule for n in networks for rule in _among_themselves(n)),
         *(rule for n in closed for rule in _closed(n)),
         *(rule for n in open_ for rule in _into(n, family)),
+        *(_apart(n) for n in open_),
         *(Rule(_said(n, "way out"), "ACCEPT", inbound=n.bridge) for n in open_),
     ]
-    jump = Rule("netd: what is forwarded", FORWARD)
-    return Table(family, "filter", {FORWARD: tuple(rules), USER: None}, {"FORWARD": jump})
+    chain = _named(FORWARD, owner)
+    jump = Rule("netd: what is forwarded", chain)
+    chains = {chain: tuple(rules), USER: None}
+    return Table(family, "filter", chains, {"FORWARD": jump}, owner)
+
+
+def _named(chain: str, owner: str) -> str:
+    return f"{chain}-{owner}" if owner else chain
+
+
+def _apart(network: FirewallNetwork) -> Rule:
+    # The networks of this daemon are closed to it already; another daemon's rules may come later.
+    comment = _said(network, "apart from the networks of other daemons")
+    return Rule(comment, "DROP", inbound=network.bridge, outbound=f"{BRIDGES}+")
 
 
 def _answers(networks: Sequence[FirewallNetwork]) -> Iterator[Rule]:
@@ -222,12 +248,13 @@ def _into(network: FirewallNetwork, family: int) -> Iterator[Rule]:
     yield Rule(_said(network, "no way in from elsewhere"), "DROP", outbound=network.bridge)
 
 
-def _nat(family: int, networks: Sequence[FirewallNetwork]) -> Table:
+def _nat(family: int, networks: Sequence[FirewallNetwork], owner: str) -> Table:
     rules = tuple(rule for n in networks for rule in _leaving(n, family))
     if not rules:
-        return Table(family, "nat", {}, {})
-    jump = Rule("netd: what leaves its networks", POSTROUTING)
-    return Table(family, "nat", {POSTROUTING: rules}, {"POSTROUTING": jump})
+        return Table(family, "nat", {}, {}, owner)
+    chain = _named(POSTROUTING, owner)
+    jump = Rule("netd: what leaves its networks", chain)
+    return Table(family, "nat", {chain: rules}, {"POSTROUTING": jump}, owner)
 
 
 def _leaving(network: FirewallNetwork, family: int) -> Iterator[Rule]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from drivers.contract import DriverError
 from drivers.encoding import encoded
-from drivers.firewall import FAMILIES, PREFIX, USER, Rule, Ruleset, Table
+from drivers.firewall import FAMILIES, USER, Rule, Ruleset, Table, owner_of
 from drivers.xtables import LIBRARIES, libraries_known, library
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def clear() -> None:
     with _lock():
         for family in FAMILIES:
             for name in TABLES:
-                _put_right(Table(family, name, {}, {}), keep_the_users=False)
+                _put_right(Table(family, name, {}, {}, owner=None), keep_the_users=False)
 
 
 def available() -> str | None:
@@ -88,7 +88,12 @@ def _put_right(wanted: Table, *, keep_the_users: bool = True) -> None:
 def _changes(table: Any, wanted: Table, *, keep_the_users: bool) -> list[str]:
     """Change the table's copy in memory; return what was changed, in iptables' words."""
     present = {chain.name for chain in table.chains}
-    surplus = {chain for chain in present - set(wanted.chains) if chain.startswith(PREFIX)}
+    others = {chain: owner_of(chain) for chain in present - set(wanted.chains)}
+    surplus = {
+        chain
+        for chain, owner in others.items()
+        if owner is not None and wanted.owner in {owner, None}
+    }
     if USER in surplus and (keep_the_users or table.first_rule(USER)):
         surplus.remove(USER)
     changes = [f"-N {chain}" for chain in wanted.chains if chain not in present]

@@ -195,15 +195,10 @@ class Links:
     def routes(self) -> list[Route]:
         """Return what is routed by this host, in all tables of both families.
 
-        Its own addresses are included; the routes of netd's bridges are not.
+        Its own addresses are included, and so are the routes of bridges: other daemons have some.
         """
         with named("routes"):
-            links = {link["index"]: link for link in self._rtnl.get_links()}
-            names = {
-                index: link.get("ifname")
-                for index, link in links.items()
-                if not (link.get("ifalias") or "").startswith(_mark(""))
-            }
+            names = {link["index"]: link.get("ifname") for link in self._rtnl.get_links()}
             return list(routes(self._rtnl.get_routes(), names))
 
     def uplink_mtu(self) -> int:

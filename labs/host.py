@@ -33,7 +33,9 @@ class LabError(Exception):
 class Host:
     """A network namespace with a daemon, its images loaded; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: "Host | None" = None) -> None:
+        """Make the folder; with `beside` the daemon is a second one in that host's namespace."""
+        self._beside = beside
         self.folder = Path(tempfile.mkdtemp(prefix="netd-lab-"))
         self.socket = self.folder / "run/netd.sock"
         self.daemon: subprocess.Popen[bytes] | None = None
@@ -42,7 +44,8 @@ class Host:
     def __enter__(self) -> Self:
         """Make the namespace, start the daemon and load the demo image."""
         try:
-            self.renew_namespace()
+            if self._beside is None:
+                self.renew_namespace()
             self.start_daemon()
             self.netd("load", "-q", "-i", str(DEMO_IMAGE))
         except BaseException:
@@ -87,6 +90,8 @@ class Host:
     @property
     def nsenter(self) -> Sequence[str]:
         """The words that run a program in this host's network namespace."""
+        if self._beside is not None:
+            return self._beside.nsenter
         assert self._holder is not None
         return ("nsenter", f"--net=/proc/{self._holder.pid}/ns/net")
 

@@ -6,6 +6,7 @@ go on, and the next daemon on the same folders finds them.
 
 import asyncio
 import fcntl
+import hashlib
 import logging
 import os
 import signal
@@ -65,7 +66,7 @@ class Daemon:
         self.kernel = Kernel()
         addresses, locks = Addresses(self.store), Locks()
         self.resolver = Resolver(run_ / "dns.sock", run_ / "dns.log", self.store, config.dns)
-        self.firewall = Firewall(self.store, self.kernel)
+        self.firewall = Firewall(self.store, self.kernel, _mark(data))
         pools = (*config.address_pools, ipam.unique_local_pool(_host_seed(data)))
         self.networks = Networks(
             self.store,
@@ -201,6 +202,13 @@ def _host_seed(data_root: Path) -> bytes:
     except OSError:
         machine = os.uname().nodename.encode()
     return machine + os.fsencode(data_root)
+
+
+def _mark(data_root: Path) -> str:
+    """Return what tells this daemon's firewall chains from others'; nothing for the host's own."""
+    if data_root == DaemonConfig().data_root:
+        return ""
+    return hashlib.sha256(os.fsencode(data_root)).hexdigest()[:6]
 
 
 def _log_to_stderr(level: str) -> None:

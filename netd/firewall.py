@@ -10,8 +10,9 @@ from netd.store import Store
 class Firewall:
     """Keeps the live rules equal to what the networks call for."""
 
-    def __init__(self, store: Store, kernel: Kernel) -> None:
-        self._store, self._kernel = store, kernel
+    def __init__(self, store: Store, kernel: Kernel, owner: str = "") -> None:
+        """Take the six hexadecimal digits that mark the chains of a daemon beside the host's."""
+        self._store, self._kernel, self._owner = store, kernel, owner
 
     async def apply(self) -> None:
         """Commit the rules of all bridge networks; a table that is right already is not touched."""
@@ -20,7 +21,8 @@ class Firewall:
                 firewall.firewall_network(driver_network(network, None))
                 for network in self._store.networks
                 if network.driver == "bridge"
-            ]
+            ],
+            self._owner,
         )
         await self._kernel.run(iptables.apply, ruleset)
 

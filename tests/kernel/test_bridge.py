@@ -431,7 +431,7 @@ def test_a_gateway_on_an_interface_that_is_not_there_is_an_error(host: "Host") -
         host.run(sandboxes.set_gateways, host.links, box, {4: ("eth7", ip_address("10.7.0.1"))})
 
 
-def test_routes_of_the_host_are_listed_without_netds_own(host: "Host") -> None:
+def test_routes_of_the_host_are_listed_with_those_of_bridges(host: "Host") -> None:
     host.output("ip", "link", "add", "up0", "type", "veth", "peer", "up1")
     host.output("ip", "address", "add", "192.0.2.7/24", "dev", "up0")
     host.output("ip", "link", "set", "up0", "up")
@@ -452,4 +452,9 @@ def test_routes_of_the_host_are_listed_without_netds_own(host: "Host") -> None:
         ("10.50.0.0/16", "up0", "192.0.2.9"),
         ("10.60.0.0/16", "", ""),
         ("fd00:50::/48", "up0", ""),
+        # Another daemon's bridge looks like this; its subnets are taken too.
+        ("10.7.0.0/24", BRIDGE, ""),
+        ("10.7.0.1/32", BRIDGE, ""),
+        ("fd00:7::/64", BRIDGE, ""),
+        ("fd00:7::1/128", BRIDGE, ""),
     }

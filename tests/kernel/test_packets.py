@@ -125,6 +125,7 @@ def test_networks_are_kept_apart(host: "Host", bridged: str, family: int) -> Non
     assert host.cut_off(three, address(FRONT, 2, family))
 
     without(host, family, "no way in from elsewhere")
+    without(host, family, "apart from the networks of other daemons")
     assert host.reaches(one, address(BACK, 2, family))
 
 
