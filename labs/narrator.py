@@ -26,7 +26,7 @@ class Narrator:
     def show(self, command: str, output: str) -> None:
         """Show a command and what it printed."""
         print(f"   {self._paint('36', '$ ' + command)}", flush=True)
-        for line in output.rstrip("\n").splitlines():
+        for line in output.rstrip("\n").splitlines() or ["(nothing)"]:
             print(f"     {line}".rstrip(), flush=True)
 
     def verdict(self, text: str) -> None:

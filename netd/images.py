@@ -70,7 +70,8 @@ class Images:
             names: list[str] = []
             for each in loaded:
                 image = self._add(each, each.names)
-                self._events.publish("image", "load", image.id, {"name": image.id})
+                name = (*each.names, image.id)[0]
+                self._events.publish("image", "load", image.id, {"name": name})
                 names += each.names or [image.id]
         return names
 

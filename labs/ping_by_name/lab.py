@@ -54,7 +54,8 @@ class _Lab:
             cast("Mapping[str, object]", self._host.inspect("front")["IPAM"])["Config"],
         )[0]
         self._tell.say(f"Subnet {config['Subnet']}, gateway {config['Gateway']}:")
-        self._inside("ip", "-br", "-4", "addr", "show", "type", "bridge")
+        bridge = f"nd-{cast('str', self._host.inspect('front')['Id'])[:12]}"
+        self._inside("ip", "-br", "-4", "addr", "show", "dev", bridge)
 
     def _containers(self) -> None:
         self._tell.step("Two containers")
