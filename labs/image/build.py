@@ -58,9 +58,7 @@ def archive(layers: list[bytes], name: str, **config: object) -> bytes:
             **config,
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
-        "history": [
-            {"created": CREATED, "created_by": "labs/image/build.py"} for _ in layers
-        ],
+        "history": [{"created": CREATED, "created_by": "labs/image/build.py"} for _ in layers],
     }
     config_bytes = json.dumps(image, sort_keys=True).encode()
     config_name = f"{hashlib.sha256(config_bytes).hexdigest()}.json"
