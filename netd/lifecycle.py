@@ -19,7 +19,6 @@ from msgspec.structs import replace
 from netd.errors import (
     ConflictError,
     InternalError,
-    InvalidError,
     NetdError,
     NotFoundError,
     NotModifiedError,
@@ -27,6 +26,7 @@ from netd.errors import (
 from netd.events import Events
 from netd.locks import Locks
 from netd.model import Container, State, Status
+from netd.runnable import signal_number
 from netd.runner import Runner, StartError
 from netd.sandboxes import Sandboxes
 from netd.store import Store, now
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 10
 KILL_TIMEOUT_S = 10
-SIGNALS = {name.name.removeprefix("SIG"): name.value for name in signals.Signals}
 
 
 class Lifecycle:
@@ -279,13 +278,3 @@ class Lifecycle:
 
 async def _keep(container: Container) -> None:
     del container
-
-
-def signal_number(text: str) -> int:
-    """Return a signal's number from "KILL", "SIGKILL" or "9"; raises InvalidError."""
-    name = text.upper().removeprefix("SIG")
-    if text.isdecimal() and 0 < int(text) <= signals.SIGRTMAX:
-        return int(text)
-    if name not in SIGNALS:
-        raise InvalidError(f"invalid signal: {text}")
-    return SIGNALS[name]

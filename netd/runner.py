@@ -27,6 +27,7 @@ from netd.errors import (
 )
 from netd.images import Images
 from netd.model import Address, Container, Exec, LogLine, LogStream
+from netd.runnable import check_settings, obstacle
 from netd.store import Store
 from netd.streams import Stream
 from runtime import bundle, cgroups
@@ -71,6 +72,8 @@ class Runner:
         self._oci = OciRuntime(
             self._runtime.path or Path(self._runtime.name), config.exec_root / "runtime"
         )
+        if problem := obstacle(features, self._runtime):
+            log.warning("%s", problem)
         self._monitor = Monitor(features.conmon.path or Path("conmon"), self._oci, self._exits)
 
     def folder(self, id_: str) -> Path:
@@ -84,11 +87,7 @@ class Runner:
     def check(self, container: Container) -> Sequence[str]:
         """Raise for settings that no start could honour; return warnings about lesser ones."""
         self._check_tools(container)
-        cwd = container.config.working_dir
-        if cwd and not cwd.startswith("/"):
-            raise InvalidError(
-                f"the working directory '{cwd}' is invalid, it needs to be an absolute path"
-            )
+        check_settings(container, self._features)
         spec = bundle_spec(container, ROOT, Path("/"), Path("/"), Path("/"))
         with _translated():
             bundle.config(spec, self._features)
@@ -269,19 +268,14 @@ class Runner:
                 continue  # other containers, or another daemon's, are in it; or it is not there
 
     def _check_tools(self, container: Container) -> None:
-        wanted = container.host.runtime or self._runtime.name
-        runtime = self._features.runtime(wanted)
-        for program in (runtime, self._features.conmon):
-            if program.problem:
-                raise UnavailableError(f"containers cannot be run here: {program.problem}")
-        if runtime.path != self._oci.path:
+        wanted = container.host.runtime
+        if wanted and self._features.runtime(wanted).path != self._oci.path:
             raise InvalidError(
-                f"unknown or invalid runtime name: {wanted}; this daemon runs {self._runtime.name}"
+                f"unknown or invalid runtime name: {wanted}; this daemon runs "
+                f"{self._runtime.name or 'none'}"
             )
-        if self._features.cgroup_problem:
-            raise UnavailableError(
-                f"containers cannot be run here: {self._features.cgroup_problem}"
-            )
+        if problem := obstacle(self._features, self._runtime):
+            raise UnavailableError(problem)
 
     def _prepare(self, container: Container, network: Path | None) -> None:
         place, rootfs = self._run / container.id, self.rootfs(container.id)
