@@ -166,7 +166,7 @@ class Containers:
 
     async def remove(self, reference: str, *, force: bool = False) -> None:
         """Remove a container; one that runs is killed with `force`, else refused."""
-        container = self.container(reference)
+        container = await self._lifecycle.settled(self.container(reference).id)
         if container.state.running:
             if not force:
                 raise ConflictError(

@@ -65,7 +65,7 @@ class Lifecycle:
 
     async def stop(self, id_: str, timeout_s: int | None, signal: str) -> None:
         """Ask the process to end, kill it after the timeout (-1: never), return when it is gone."""
-        container = self._present(id_)
+        container = await self.settled(id_)
         if not container.state.running:
             raise NotModifiedError(f"container {container.name} is not running")
         number = signal_number(signal or container.config.stop_signal or "TERM")
@@ -82,8 +82,8 @@ class Lifecycle:
 
     async def kill(self, id_: str, signal: str) -> None:
         """Send a signal, by name or number; after KILL the process is gone on return."""
-        container = self._present(id_)
         number = signal_number(signal)
+        container = await self.settled(id_)
         if not container.state.running:
             raise ConflictError(
                 f"cannot kill container: {container.name}: container {id_} is not running"
@@ -92,6 +92,13 @@ class Lifecycle:
             await self._kill_and_wait(container)
         else:
             await self._signal(container, number)
+
+    async def settled(self, id_: str) -> Container:
+        """Return a container once a start of it that is under way has ended."""
+        if self._present(id_).state.starting:
+            async with self._locks.held(id_):
+                log.debug("the start of %s has ended", id_)
+        return self._present(id_)
 
     def waiter(self, container: Container, condition: Condition) -> "asyncio.Future[int]":
         """Return what to await for the exit code; registered when this returns."""
@@ -182,7 +189,7 @@ class Lifecycle:
             return
         code = error.exit_code if isinstance(error, StartError) else 128
         state = replace(current.state, starting=False, pid=0, error=str(error), exit_code=code)
-        current = self._put(replace(current, state=state))
+        current = self._noted(replace(current, state=state))
         # A run with --rm whose start failed: its waiting client learns the code from here.
         self._waiters.exited(current.id, code)
         if current.host.auto_remove:
@@ -235,7 +242,7 @@ class Lifecycle:
             started=current.state.started,
             finished=ended.finished,
         )
-        current = self._put(replace(current, state=state))
+        current = self._noted(replace(current, state=state))
         log.info("%s exited with %d", current.name, ended.code)
         self._waiters.exited(current.id, ended.code)
         if current.host.auto_remove:
@@ -263,6 +270,16 @@ class Lifecycle:
 
     def _put(self, container: Container) -> Container:
         self._store.containers.put(container)
+        return container
+
+    def _noted(self, container: Container) -> Container:
+        # An end is told to those who wait for it even when the disk is full; the next daemon finds
+        # it out again.
+        try:
+            self._store.containers.put(container)
+        except InternalError as error:
+            log.error("the end of %s: %s", container.name, error)  # noqa: TRY400
+            self._store.containers.hold(container)
         return container
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
