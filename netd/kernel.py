@@ -49,9 +49,8 @@ class Kernel:
         self._thread.shutdown(wait=True)
 
     def _open(self) -> None:
-        from drivers.registry import drivers
-
         from drivers.link import Links
+        from drivers.registry import drivers
 
         self.links = Links()
         self.drivers = drivers(self.links)
