@@ -1,10 +1,11 @@
 """Containers on networks: which ones at creation, joining and leaving while they run."""
 
+from contextlib import ExitStack
+
 from msgspec.structs import replace
 
-from drivers.contract import DriverError
 from netd.addresses import Addresses
-from netd.errors import ForbiddenError, InternalError, InvalidError, NotFoundError
+from netd.errors import ForbiddenError, InvalidError, NotFoundError
 from netd.events import Events
 from netd.locks import Locks
 from netd.model import Container, ContainerRequest, Endpoint, EndpointRequest, Network
@@ -84,18 +85,16 @@ class Endpoints:
             container = self._find(id_)
             self._check_connect(container, network)
             endpoint = self._networks.endpoint(network, request)
-            self._addresses.reserve(network, container.name, endpoint.request)
-            before = container
-            container = replace(container, endpoints=(*container.endpoints, endpoint))
-            self._store.containers.put(container)
-            if container.state.running:
-                try:
+            with ExitStack() as undo:
+                self._addresses.reserve(network, container.name, request)
+                undo.callback(self._addresses.unreserve, network, container.name, request)
+                undo.callback(self._store.containers.put, container)
+                container = replace(container, endpoints=(*container.endpoints, endpoint))
+                self._store.containers.put(container)
+                if container.state.running:
                     container = await self._sandboxes.join(container, endpoint)
-                except BaseException as error:
-                    self._store.containers.put(before)
-                    if isinstance(error, DriverError | OSError):
-                        raise InternalError(f"network {network.name}: {error}") from error
-                    raise
+                undo.pop_all()
+            if container.state.running:
                 self._runner.write_files(container)
         self._events.network("connect", network, container=container.id)
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from drivers.contract import Driver
+from drivers.contract import Driver, DriverError
+from netd.errors import InternalError
 
 if TYPE_CHECKING:
     from drivers.link import Links
@@ -36,11 +37,21 @@ class Kernel:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function in the thread and return what it returns.
 
+        What drivers and the kernel refuse is raised as InternalError, several refusals as one.
         Work that has begun is finished even when the awaiting request goes away: what it made is
         known to its caller's undo, which runs behind it in the same thread.
         """
         call = functools.partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except (DriverError, OSError) as error:
+            raise InternalError(str(error)) from error
+        except ExceptionGroup as group:
+            refusals, others = group.split((DriverError, OSError))
+            if others is not None or refusals is None:
+                raise
+            told = "; ".join(map(str, refusals.exceptions))
+            raise InternalError(f"{group.message}: {told}") from group
 
     async def close(self) -> None:
         """Close the netlink socket and end the thread; may be repeated."""

@@ -10,7 +10,6 @@ from ipaddress import ip_network
 from msgspec.structs import replace
 
 import ipam
-from drivers.contract import DriverError
 from netd.addresses import Addresses, check_static
 from netd.errors import (
     ConflictError,
@@ -152,7 +151,7 @@ class Networks:
                     continue
                 try:
                     await self._kernel.run(driver_.create, driver_network(network, self._mtu_bytes))
-                except (DriverError, OSError) as error:
+                except InternalError as error:
                     log.error("network %s is not up: %s", network.name, error)  # noqa: TRY400
 
     def endpoint(self, network: Network, request: EndpointRequest) -> Endpoint:
@@ -256,7 +255,7 @@ class Networks:
             await self._resolver.put_network(network)
         except BaseException as error:
             await self._unmake(network)
-            if isinstance(error, DriverError | OSError):
+            if isinstance(error, InternalError):
                 raise InternalError(f"network {network.name}: {error}") from error
             raise
 

@@ -181,7 +181,8 @@ class Runner:
 
     def write_files(self, container: Container) -> None:
         """Write hosts, hostname and resolv.conf as they are to be now; repeatable."""
-        files.write(container, self.folder(container.id), self._host_gateways())
+        with _translated():
+            files.write(container, self.folder(container.id), self._host_gateways())
 
     async def logs(
         self,

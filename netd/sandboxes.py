@@ -69,6 +69,7 @@ class Sandboxes:
             await self._resolver.open(container, sockets)
         except BaseException:
             await self.close(container)
+            self._check_networks(container.endpoints)
             raise
         return container
 
@@ -91,6 +92,7 @@ class Sandboxes:
             await self._resolver.update(container)
         except BaseException:
             await self.leave(container, joined)
+            self._check_networks([joined])
             raise
         return container
 
@@ -159,6 +161,11 @@ class Sandboxes:
     def _member(self, endpoint: Endpoint) -> Member:
         network = self._network(endpoint)
         return self._kernel.drivers[network.driver], network, endpoint
+
+    def _check_networks(self, endpoints: Sequence[Endpoint]) -> None:
+        """Raise NotFoundError for a network that was removed while it was being joined."""
+        for endpoint in endpoints:
+            self._network(endpoint)
 
     def _network(self, endpoint: Endpoint) -> Network:
         network = self._store.networks.get(endpoint.network_id)
