@@ -160,10 +160,14 @@ class Networks:
         if request.mac and not re.fullmatch(r"([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}", request.mac):
             raise InvalidError(f"invalid MAC address: {request.mac}")
         mac = request.mac.lower().replace("-", ":")
+        if mac and (int(mac[:2], 16) & 1 or not mac.strip("0:")):
+            raise InvalidError(
+                f"invalid MAC address: {request.mac}: no single interface can have it"
+            )
         return Endpoint(secrets.token_hex(32), network.id, network.name, replace(request, mac=mac))
 
     def _check_name(self, name: str) -> None:
-        if name in PREDEFINED:
+        if name in {*PREDEFINED, "default"}:  # Docker's other word for bridge
             raise ForbiddenError(f"operation is not permitted on predefined {name} network")
         if not name.strip() or not name.isprintable() or len(name) > 255:
             raise InvalidError(f"invalid network name: {name!r}")
@@ -195,7 +199,20 @@ class Networks:
         problems = driver.problems(driver_network(network, self._mtu_bytes))
         if problems:
             raise InvalidError(f"network {request.name}: {'; '.join(problems)}")
+        if network.driver == "bridge":
+            self._check_bridge(network)
         return network
+
+    def _check_bridge(self, network: Network) -> None:
+        from drivers.bridge import bridge_name
+
+        bridge = bridge_name(driver_network(network, None))
+        for other in self._store.networks:
+            if other.driver == "bridge" and bridge_name(driver_network(other, None)) == bridge:
+                raise ForbiddenError(
+                    f"network {network.name} conflicts with network {other.id} ({other.name}): "
+                    f"both have the bridge {bridge}"
+                )
 
     def _subnets(
         self, request: NetworkRequest, taken: Mapping[Prefix, str]
