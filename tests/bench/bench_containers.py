@@ -67,7 +67,7 @@ def _lived(api: Api, steps: dict[str, list[float]]) -> None:
         nonlocal id_
         id_ = api.created("", ("true",), "front")
 
-    acts: dict[str, Callable[[], None]] = {
+    acts: dict[str, Callable[[], object]] = {
         "create": create,
         "start": lambda: api.start(id_),
         "end": lambda: api.wait(id_),
