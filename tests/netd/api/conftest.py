@@ -1,6 +1,7 @@
 """The API, served on a unix socket over a daemon in memory."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,7 +14,9 @@ import pytest
 
 from netd.api.app import application
 from netd.api.serve import serve
+from netd.model import Config, Container
 from tests.netd.fakes import FakeDaemon
+from tests.netd.makers import container, running
 
 DEADLINE_S = 5.0
 
@@ -97,11 +100,38 @@ class Raw:
         self.writer.close()
 
 
+HEAD_101 = (
+    b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n"
+    b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+)
+
+
+def frame(data: bytes, stream: int = 1) -> bytes:
+    """Return output as it travels without a terminal."""
+    return struct.pack(">BxxxI", stream, len(data)) + data
+
+
+def web(api: Api, **config: Any) -> Container:
+    """Add a running container."""
+    made = running(container("web", config=Config(image="demo", **config)))
+    return api.daemon.containers.add(made)
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(DEADLINE_S):
         while not condition():
             await asyncio.sleep(0.002)
+
+
+async def settled(count: Callable[[], int]) -> int:
+    """Return a count once it no longer grows."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            before = count()
+            await asyncio.sleep(0.1)
+            if before and count() == before:
+                return before
 
 
 @pytest.fixture
