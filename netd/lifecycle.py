@@ -145,6 +145,8 @@ class Lifecycle:
 
     async def discard(self, container: Container) -> Container:
         """Take down whatever there is of a container that does not run; repeatable."""
+        # As it is stored, with all that a start has leased, whatever the caller knew.
+        container = self._store.containers.get(container.id) or container
         # At once, because one waits for the OCI runtime and the other for the kernel.
         _, closed = await together(
             self._runner.cleanup(container.id), self._sandboxes.close(container)

@@ -202,6 +202,16 @@ def test_starts_that_fail_leave_nothing_behind(host: Host, networks: None) -> No
             ids.extend(failing(f"fails{number}"))
 
 
+def test_starts_that_fail_give_their_addresses_back(host: Host) -> None:
+    host.netd("network", "create", "--subnet", "10.250.0.0/29", "small")
+    with Api(host.socket) as api:
+        # Another name each time: a name gets the address that it had before.
+        for number in range(8):
+            id_ = api.created(f"fails{number}", ["no-such-command"], "small")
+            with pytest.raises(ApiError, match="no-such-command"):
+                api.start(id_)
+
+
 def test_execs_that_fail_leave_nothing_behind(host: Host, networks: None) -> None:
     def failing() -> None:
         with Api(host.socket) as api:
