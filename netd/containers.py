@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from netd.endpoints import Endpoints
 from netd.errors import ConflictError, NotFoundError
 from netd.events import Events
+from netd.imageconfig import check_platform
 from netd.images import Images
 from netd.lifecycle import Lifecycle
 from netd.locks import Locks
@@ -63,6 +64,7 @@ class Containers:
         nothing remains then.
         """
         image = self._images.image(request.config.image)
+        check_platform(request.platform, image)
         id_ = new_id()
         config = merged(request.config, image.config, id_[:12])
         path, *args = command(config)

@@ -10,7 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netd.errors import InvalidError
-from netd.model import Config
+from netd.model import Config, Image
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class _Config(Struct, rename="pascal"):
@@ -52,6 +54,21 @@ def decoded(raw: Mapping[str, Any]) -> tuple[Config, _Image]:
         stop_signal=own.stop_signal or "",
     )
     return config, image
+
+
+def check_platform(wanted: str, image: Image) -> None:
+    """Raise InvalidError when an image is for another platform than the user wants.
+
+    `wanted` is "os", "os/architecture" or "os/architecture/variant"; empty: any.
+    """
+    os, _, rest = wanted.lower().partition("/")
+    machine = rest.partition("/")[0]
+    architecture = _ARCHITECTURES.get(machine, machine)
+    if (os or image.os, architecture or image.architecture) != (image.os, image.architecture):
+        raise InvalidError(
+            f"image {', '.join(image.names) or image.id} does not match the specified platform: "
+            f"wanted {wanted}, actual: {image.os}/{image.architecture}"
+        )
 
 
 def created(image: _Image) -> datetime:
