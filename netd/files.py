@@ -28,7 +28,9 @@ def hosts(container: Container, host_gateways: Sequence[Address]) -> str:
     lines = [LOCAL_HOSTS]
     for entry in container.host.extra_hosts:
         name, _, address = entry.partition(":")
-        targets: Iterable[object] = host_gateways if address == "host-gateway" else [address]
+        targets: Iterable[object] = (
+            host_gateways if address == "host-gateway" else [address.strip("[]")]
+        )
         lines += [f"{target}\t{name}\n" for target in targets]
     own = container.config.hostname
     if container.config.domainname:

@@ -24,7 +24,7 @@ def test_hosts_names_the_container_with_each_of_its_addresses() -> None:
 
 
 def test_hosts_carries_what_the_user_added_and_knows_the_host() -> None:
-    host = HostConfig(extra_hosts=("db:192.0.2.7", "outside:host-gateway", "six:2001:db8::1"))
+    host = HostConfig(extra_hosts=("db:192.0.2.7", "outside:host-gateway", "six:[2001:db8::1]"))
     gateways = (ip_address("172.17.0.1"), ip_address("fd00::1"))
 
     text = files.hosts(container("web", host=host), gateways)

@@ -17,6 +17,7 @@ from netd.model import Config, ContainerRequest, EndpointRequest
 
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9_](?:[a-zA-Z0-9._-]{0,62})")
+_DOMAINNAME = re.compile(r"[a-zA-Z0-9_.-]{0,253}")
 _CONTAINER_MODE = "container:"
 
 
@@ -170,6 +171,8 @@ def _check_config(body: CreateBody) -> None:
         )
     if body.hostname and not _HOSTNAME.fullmatch(body.hostname):
         raise InvalidError(f"invalid hostname format: {body.hostname}")
+    if body.domainname and not _DOMAINNAME.fullmatch(body.domainname):
+        raise InvalidError(f"invalid domainname format: {body.domainname}")
     for entry in texts(body.env):
         if not entry or entry.startswith("="):
             raise InvalidError(f"invalid environment variable: {entry!r}")

@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from netd.api.docker.mounts import MountPoint, binds_answer, mounts, tmpfs_answer
-from netd.api.docker.shapes import Int64, Json, TextMap, Texts, or_null, text_map, texts
+from netd.api.docker.shapes import Characters, Int64, Json, TextMap, Texts, or_null, text_map, texts
 from netd.errors import InvalidError
 from netd.model import HostConfig, Resources, Ulimit
 
@@ -52,7 +52,7 @@ class HostSettings(Struct, rename="pascal"):
     runtime: str | None = None
     init: bool | None = None
     log_config: LogConfig | None = None
-    console_size: tuple[int, int] | None = None
+    console_size: tuple[Characters, Characters] | None = None
     memory: Int64 | None = None
     memory_reservation: Int64 | None = None
     memory_swap: Int64 | None = None
@@ -71,6 +71,11 @@ def host_config(settings: HostSettings, network_mode: str) -> HostConfig:
     default = HostConfig()
     for server in texts(settings.dns):
         _check_address("dns", server)
+    for what, words in (("search domain", settings.dns_search), ("option", settings.dns_options)):
+        for word in texts(words):
+            # They become lines of resolv.conf.
+            if not word.isprintable() or word.split() != [word]:
+                raise InvalidError(f"invalid DNS {what}: {word!r}")
     for line in texts(settings.extra_hosts):
         _check_host_line(line)
     shm_size = settings.shm_size or default.shm_size

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Characters = Annotated[int, Meta(ge=0, le=65535)]  # a side of a terminal
 Texts = list[str] | None
 TextMap = dict[str, str] | None
 Json = dict[str, object]

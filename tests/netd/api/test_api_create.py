@@ -364,6 +364,12 @@ INVALID: list[tuple[dict[str, Any], str]] = [
         {"NetworkingConfig": {"EndpointsConfig": {"": {}}}},
         "NetworkingConfig.EndpointsConfig: a network's name is empty",
     ),
+    ({"Domainname": "x\n192.0.2.1 bank"}, "invalid domainname format: x\n192.0.2.1 bank"),
+    ({"HostConfig": {"DnsSearch": ["x\nnameserver 192.0.2.1"]}}, "invalid DNS search domain: 'x\\"),
+    ({"HostConfig": {"DnsOptions": ["a b"]}}, "invalid DNS option: 'a b'"),
+    ({"HostConfig": {"DnsOptions": [""]}}, "invalid DNS option: ''"),
+    ({"HostConfig": {"ConsoleSize": [-1, 1]}}, "invalid JSON: HostConfig.ConsoleSize"),
+    ({"HostConfig": {"ConsoleSize": [1, 65536]}}, "invalid JSON: HostConfig.ConsoleSize"),
 ]  # fmt: skip
 
 
