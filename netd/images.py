@@ -4,8 +4,8 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,14 +86,15 @@ class Images:
         """Make an image of a root file system's tar; return its id."""
         name = _familiar(f"{repo}:{tag}" if tag else repo) if repo else ""
         config = with_changes(changes)
-        async with self._lock, self._spooled(chunks) as archive:
+        async with self._spooled(chunks) as archive, self._lock:
             with _translated():
                 loaded = await asyncio.to_thread(
                     lambda: self._content.import_rootfs(
                         archive, config=config, message=message or "Imported from -", created=now()
                     )
                 )
-            image = self._add(loaded, (name,) if name else ())
+            async with self._taken_in([loaded]):
+                image = self._add(loaded, (name,) if name else ())
         self._events.publish("image", "import", image.id, {"name": name or image.id})
         return image.id
 
@@ -207,18 +208,40 @@ class Images:
         return image
 
     @asynccontextmanager
-    async def _spooled(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Path]:
-        descriptor, name = tempfile.mkstemp(dir=self._spool)
-        path = Path(name)
+    async def _taken_in(self, loaded: Sequence[LoadedImage]) -> AsyncIterator[None]:
+        """Delete the content of images that do not become known in the block."""
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            for each in loaded:
+                decoded(each.config)  # before the first becomes known: all of them or none
+            yield
+        except BaseException:
+            for each in loaded:
+                if each.id not in self._store.images:
+                    used = {layer for image in self._store.images for layer in image.layers}
+                    await asyncio.to_thread(self._content.remove, each.id, used)
+            raise
+
+    @asynccontextmanager
+    async def _spooled(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Path]:
+        with ExitStack() as undo:
+            with self._keeping():
+                descriptor, name = tempfile.mkstemp(dir=self._spool)
+            undo.callback(Path(name).unlink, missing_ok=True)
+            with ExitStack() as closing:
+                closing.callback(os.close, descriptor)
                 async for chunk in chunks:
-                    await asyncio.to_thread(file.write, chunk)
-            yield path
+                    with self._keeping():
+                        await asyncio.to_thread(_write, descriptor, chunk)
+            yield Path(name)
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise InternalError(f"cannot keep the archive in {self._spool}: {error}") from error
-        finally:
-            path.unlink(missing_ok=True)
+            raise InternalError(
+                f"cannot keep the archive in {self._spool}: {error.strerror}"
+            ) from error
 
 
 class _translated:  # noqa: N801 - a context manager that reads as a word
@@ -233,6 +256,12 @@ class _translated:  # noqa: N801 - a context manager that reads as a word
             raise InvalidError(str(error)) from error
         if isinstance(error, DiskFullError | RuntimeFault):
             raise InternalError(str(error)) from error
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def _familiar(reference: str) -> str:
