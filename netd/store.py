@@ -25,6 +25,7 @@ from netd.model import Address, Container, Image, Interface, Network, Prefix
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+KEPT_RELEASES = 1 << 16
 ROOM = 1 << 20  # octets, in the file and in its write-ahead log
 CHECKPOINT_PAGES = 200  # of 4 KiB: the log is emptied before it outgrows the room
 
@@ -117,10 +118,14 @@ class Table(Generic[Row]):
 
 
 class Released:
-    """Who had which address last: what makes addresses sticky by name."""
+    """Who had which address last: what makes addresses sticky by name.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    Only the last `kept` releases are known: IPv6 addresses are not used twice, so that the table
+    would grow with each container.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, kept: int = KEPT_RELEASES) -> None:
+        self._connection, self._kept = connection, kept
         connection.execute(
             "CREATE TABLE IF NOT EXISTS released (at INTEGER PRIMARY KEY AUTOINCREMENT, "
             "network TEXT, address TEXT, owner TEXT, UNIQUE (network, address))"
@@ -139,6 +144,12 @@ class Released:
             self._connection,
             "INSERT OR REPLACE INTO released (network, address, owner) VALUES (?, ?, ?)",
             (network_id, str(address), owner),
+        )
+        # `at` counts on, so this finds its rows, mostly none, without looking at the others.
+        _write(
+            self._connection,
+            "DELETE FROM released WHERE at <= (SELECT MAX(at) FROM released) - ?",
+            (self._kept,),
         )
 
     def forget(self, network_id: str) -> None:

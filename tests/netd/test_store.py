@@ -1,3 +1,6 @@
+import sqlite3
+from contextlib import closing
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -5,7 +8,7 @@ from makers import container, endpoint, image, network, running, subnet
 from msgspec.structs import replace
 
 from netd.errors import ConflictError, InternalError, InvalidError, NotFoundError
-from netd.store import Store
+from netd.store import Released, Store
 
 
 def test_what_was_put_is_there_after_a_restart(store: Store, tmp_path: Path) -> None:
@@ -120,3 +123,17 @@ def test_a_file_that_is_no_state_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(InternalError, match=r"cannot open the state .*netd\.db"):
         Store(path)
+
+
+def test_of_released_addresses_only_the_last_ones_are_known() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        released = Released(connection, kept=3)
+        for number in range(1, 6):
+            released.add("front", ip_address(f"fd00::{number}"), f"web{number}")
+        released.add("back", ip_address("fd01::1"), "web6")
+        released.add("front", ip_address("fd00::4"), "web7")
+
+        assert released.of("front") == [
+            (ip_address("fd00::5"), "web5"), (ip_address("fd00::4"), "web7"),
+        ]  # fmt: skip
+        assert released.of("back") == [(ip_address("fd01::1"), "web6")]
