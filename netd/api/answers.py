@@ -7,9 +7,18 @@ from contextlib import asynccontextmanager
 import msgspec
 from aiohttp import web
 
+from netd import __version__
 from netd.api.state import open_stream
+from netd.api.versions import NEWEST, text
 
 log = logging.getLogger(__name__)
+
+HEADERS = {
+    "Api-Version": text(NEWEST),
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"netd/{__version__} (linux)",
+}
 
 
 class NoAnswer(web.StreamResponse):

@@ -5,24 +5,17 @@ import re
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from netd import __version__
 from netd.api import absent, containers, events, execs, images, networks, process_streams, system
-from netd.api.answers import NoAnswer, empty_answer
+from netd.api.answers import HEADERS, NoAnswer, empty_answer
 from netd.api.connection import Connection
 from netd.api.errors import error_answer, message_answer, unexpected_answer
 from netd.api.requests import JSON_LIMIT
 from netd.api.services import DaemonServices
 from netd.api.state import DAEMON, STREAMS, WORK, await_work, end_streams
-from netd.api.versions import NEWEST, PREFIX, text, version_of
+from netd.api.versions import PREFIX, version_of
 from netd.errors import NetdError
 
 _MODULES = (system, containers, process_streams, execs, images, networks, events, absent)
-_HEADERS = {
-    "Api-Version": text(NEWEST),
-    "Docker-Experimental": "false",
-    "Ostype": "linux",
-    "Server": f"netd/{__version__} (linux)",
-}
 
 
 def application(daemon: DaemonServices) -> web.Application:
@@ -44,9 +37,11 @@ def application(daemon: DaemonServices) -> web.Application:
 @web.middleware
 async def _closing(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Close the connection of a client that has ended its side, once it has its answer."""
-    response = await handler(request)
     transport = request.transport
     connection = transport.get_protocol() if transport else None
+    if isinstance(connection, Connection):
+        connection.reading(request.content)
+    response = await handler(request)
     if isinstance(connection, Connection) and connection.answered():
         response.force_close()
     return response
@@ -61,6 +56,9 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error_answer(error)
     except web.HTTPException as error:
         return _http_answer(error)
+    except web.RequestPayloadError as error:
+        reason = str(error).splitlines()[-1].strip()
+        return message_answer(400, f"the request's body makes no sense: {reason}")
     except Exception as error:
         if isinstance(error, ConnectionError) and _gone(request):
             return NoAnswer()
@@ -100,4 +98,4 @@ def _gone(request: web.Request) -> bool:
 
 async def _name_ourselves(request: web.Request, response: web.StreamResponse) -> None:
     del request
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)

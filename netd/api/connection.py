@@ -16,7 +16,11 @@ import select
 from collections.abc import Callable
 from contextlib import suppress
 
-_HEAD_LIMIT = 64 << 10  # aiohttp refuses smaller ones already
+from aiohttp import StreamReader
+
+from netd.errors import InvalidError
+
+_HEAD_LIMIT = 64 << 10  # more than one line of it, which aiohttp would refuse
 _BUFFER_LIMIT = 64 << 10  # octets read ahead of the process, and written ahead of the client
 _LINGER_S = 1.0  # how long a client may take to close after we did
 _TAKEN_OVER = re.compile(rb"POST (?:/v[0-9.]+)?/(?:containers/[^ ?]+/attach|exec/[^ ?]+/start)[ ?]")
@@ -35,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._expected = 0  # octets of the body of a request that may take the connection over
         self._held: bytearray | None = None  # octets behind such a request
         self._answering = False
+        self._body: StreamReader | None = None  # of the request that is answered
         self._ended = False  # the client sends no more
         self._input: asyncio.StreamReader | None = None  # set: taken over
         self._writable = asyncio.Event()
@@ -43,9 +48,16 @@ class Connection(asyncio.Protocol):
 
     # What a request's handler calls.
 
+    def reading(self, body: StreamReader) -> None:
+        """Note what the request's body is read from: it may be cut off."""
+        self._body = body
+        if self._ended:
+            self._cut_off()
+
     def answered(self) -> bool:
         """Note that the request's answer is made; return whether the connection is to close."""
         self._answering = False
+        self._body = None
         held, self._held = self._held, None
         if held and not self._ended:
             asyncio.get_running_loop().call_soon(self.data_received, bytes(held))
@@ -123,6 +135,7 @@ class Connection(asyncio.Protocol):
         self._ended = True
         if self._input is not None:
             self._input.feed_eof()
+        self._cut_off()
         busy = self._input is not None or self._answering
         return busy and self._watch()
 
@@ -167,6 +180,11 @@ class Connection(asyncio.Protocol):
             self._held += rest
             if len(self._held) > _BUFFER_LIMIT and self._transport is not None:
                 self._transport.pause_reading()
+
+    def _cut_off(self) -> None:
+        """Tell who reads the body that the rest of it will never come."""
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(InvalidError("the request's body ends early"))
 
     def _resume_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

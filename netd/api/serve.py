@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from netd.api.connection import Connection
+from netd.api.http import Http
 from netd.errors import UnavailableError
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,7 @@ async def serve(app: web.Application, socket_path: Path, group: str | None) -> R
 
     A socket that is there already is replaced in one step.
     """
-    runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
-    )
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     server = runner.server
     assert server is not None
@@ -54,7 +53,7 @@ async def serve(app: web.Application, socket_path: Path, group: str | None) -> R
         listening, inode = bound_socket(socket_path, group)
         loop = asyncio.get_running_loop()
         unix = await loop.create_unix_server(
-            lambda: Connection(server), sock=listening, backlog=_BACKLOG
+            lambda: Connection(lambda: Http(server)), sock=listening, backlog=_BACKLOG
         )
     except BaseException:
         await runner.cleanup()
