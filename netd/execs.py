@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -16,9 +15,15 @@ from netd.streams import Stream
 
 log = logging.getLogger(__name__)
 
+KEPT = 256  # execs that do not run, for whoever asks about their exit code
+
 
 class Execs:
-    """The execs of all containers; known until their container ends."""
+    """The execs of all containers.
+
+    One is known while it runs, then until its container ends or `KEPT` younger ones have ended: a
+    container whose health is asked by an exec would have millions in a year.
+    """
 
     def __init__(self, store: Store, events: Events, runner: Runner) -> None:
         self._store, self._events, self._runner = store, events, runner
@@ -33,7 +38,7 @@ class Execs:
         if not request.cmd or not request.cmd[0]:
             raise InvalidError("no exec command specified")
         exec_ = Exec(new_id(), container.id, request)
-        self._forget_ended()
+        self._forget()
         self._execs[exec_.id] = exec_
         self._events.container(f"exec_create: {' '.join(request.cmd)}", container, execID=exec_.id)
         return exec_
@@ -110,10 +115,17 @@ class Execs:
         if not container.state.running:
             raise ConflictError(f"container {container.id} is not running")
 
-    def _forget_ended(self) -> None:
-        for exec_ in _of_ended_containers(self._execs.values(), self._store):
-            if not exec_.running:
+    def _forget(self) -> None:
+        idle = [exec_ for exec_ in self._execs.values() if not exec_.running]
+        known = [exec_ for exec_ in idle if self._runs(exec_.container_id)]
+        kept = {exec_.id for exec_ in known[-KEPT:]}
+        for exec_ in idle:
+            if exec_.id not in kept:
                 del self._execs[exec_.id]
+
+    def _runs(self, container_id: str) -> bool:
+        container = self._store.containers.get(container_id)
+        return container is not None and container.state.running
 
 
 class _ExecStream:
@@ -129,12 +141,3 @@ class _ExecStream:
         if piece is None:
             await asyncio.shield(self._watch)
         return piece
-
-
-def _of_ended_containers(execs: Iterable[Exec], store: Store) -> list[Exec]:
-    ended: list[Exec] = []
-    for exec_ in execs:
-        container = store.containers.get(exec_.container_id)
-        if container is None or not container.state.running:
-            ended.append(exec_)
-    return ended
