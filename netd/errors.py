@@ -37,5 +37,9 @@ class NotImplementedByDriverError(NetdError):  # 501
     """The chosen driver cannot do this, as Docker's could not either."""
 
 
+class NotSupportedError(NetdError):  # 501
+    """Docker has it, netd has not."""
+
+
 class InternalError(NetdError):  # 500
     """The kernel, the disk or a tool refused what should have worked."""

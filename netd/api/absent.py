@@ -1,13 +1,43 @@
-"""What netd does not have: volumes, plugins, a swarm, said so that clients go on.
+"""What netd does not have, said so that clients go on and users know.
 
-`docker inspect X` asks for every kind of thing, `docker system prune` prunes every kind.
+`docker inspect X` asks for every kind of thing, `docker system prune` prunes every kind: of volumes
+and plugins there are none. A verb that Docker has and netd has not is refused by its name.
 """
 
 from aiohttp import web
 
 from netd.api.answers import json_answer
-from netd.errors import NotFoundError, UnavailableError
+from netd.api.state import daemon_of
+from netd.errors import NotFoundError, NotSupportedError, UnavailableError
 
+# By the last part of the path: what it would do.
+_CONTAINER_VERBS = {
+    ("POST", "pause"): "pausing containers",
+    ("POST", "unpause"): "pausing containers",
+    ("POST", "update"): "changing a container's limits",
+    ("GET", "top"): "listing a container's processes",
+    ("GET", "stats"): "statistics of containers",
+    ("GET", "changes"): "listing changed files",
+    ("GET", "export"): "exporting containers",
+    ("GET", "attach/ws"): "attaching by WebSocket",
+    ("HEAD", "archive"): "copying files",
+    ("GET", "archive"): "copying files",
+    ("PUT", "archive"): "copying files",
+}
+_VERBS = {
+    ("POST", "/commit"): "committing containers",
+    ("POST", "/build"): "building images",
+    ("GET", "/images/get"): "saving images",
+    ("GET", "/images/{name:.+}/get"): "saving images",
+    ("GET", "/images/search"): "registries",
+    ("POST", "/images/{name:.+}/push"): "registries",
+    ("GET", "/distribution/{name:.+}/json"): "registries",
+    ("POST", "/auth"): "registries",
+    ("POST", "/volumes/create"): "volumes",
+    ("POST", "/swarm/init"): "swarms",
+    ("POST", "/swarm/join"): "swarms",
+    ("POST", "/plugins/pull"): "plugins",
+}
 _SWARM = ("swarm", "nodes", "services", "tasks", "secrets", "configs")
 
 
@@ -60,6 +90,16 @@ async def leave_swarm(request: web.Request) -> web.Response:
     raise UnavailableError("This node is not part of a swarm")
 
 
+def _refused(method: str, path: str, what: str) -> web.RouteDef:
+    async def refuse(request: web.Request) -> web.Response:
+        if "id" in request.match_info:
+            # Of a container that is not there this is what matters.
+            daemon_of(request).containers.container(request.match_info["id"])
+        raise NotSupportedError(f"netd does not support {what}")
+
+    return web.route(method, path, refuse)
+
+
 ROUTES = (
     web.get("/volumes", volumes),
     web.post("/volumes/prune", pruned_volumes),
@@ -69,6 +109,11 @@ ROUTES = (
     web.get("/plugins", plugins),
     web.get("/plugins/{name:.+}/json", plugin),
     web.post("/swarm/leave", leave_swarm),
+    *(
+        _refused(method, f"/containers/{{id}}/{verb}", what)
+        for (method, verb), what in _CONTAINER_VERBS.items()
+    ),
+    *(_refused(method, path, what) for (method, path), what in _VERBS.items()),
     *(web.get(f"/{noun}", swarm) for noun in _SWARM),
     *(web.get(f"/{noun}/{{id}}", swarm) for noun in _SWARM),
 )

@@ -20,6 +20,7 @@ STATUSES: dict[type[errors.NetdError], int] = {
     errors.ConflictError: 409,
     errors.InternalError: 500,
     errors.NotImplementedByDriverError: 501,
+    errors.NotSupportedError: 501,
     errors.UnavailableError: 503,
     errors.NetdError: 500,
 }
@@ -35,7 +36,7 @@ def error_answer(error: errors.NetdError) -> web.Response:
     code = status(error)
     if code == 304:
         return web.Response(status=304)
-    if code >= 500:
+    if code == 500:  # the others are the user's, or were told at start
         log.error("%s", error)
     return message_answer(code, str(error))
 

@@ -65,7 +65,7 @@ async def test_versions_of_old_are_refused(api: Api) -> None:
         ("GET", "/containers/create"),
         ("PUT", "/v1.45/info"),
         ("GET", "/v1.45/nothing"),
-        ("POST", "/commit"),
+        ("POST", "/containers/web/nothing"),
     ],
 )
 async def test_unknown_pages_are_not_found(api: Api, method: str, path: str) -> None:

@@ -67,6 +67,12 @@ async def test_what_netd_has_not_is_an_empty_list(
         ("GET", "/volumes/x", 404, "get x: no such volume"),
         ("DELETE", "/volumes/x", 404, "get x: no such volume"),
         ("GET", "/plugins/x/json", 404, 'plugin "x" not found'),
+        ("POST", "/build", 501, "netd does not support building images"),
+        ("POST", "/commit", 501, "netd does not support committing containers"),
+        ("POST", "/images/a/b:c/push", 501, "netd does not support registries"),
+        ("GET", "/images/a/b:c/get", 501, "netd does not support saving images"),
+        ("POST", "/volumes/create", 501, "netd does not support volumes"),
+        ("POST", "/containers/nobody/pause", 404, "No such container: nobody"),
         ("POST", "/swarm/leave", 503, "This node is not part of a swarm"),
         *(
             ("GET", path, 503, "This node is not a swarm manager. Use")
