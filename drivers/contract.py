@@ -75,4 +75,4 @@ class Driver(Protocol):
         """Give the sandbox (a network namespace's path) its interface on the network."""
 
     def leave(self, network: Network, endpoint: Endpoint, sandbox: Path) -> None:
-        """Take the interface away again."""
+        """Take the interface away again; it went with the sandbox where that has gone."""

@@ -78,8 +78,10 @@ def create_sandbox(path: Path) -> None:
 def remove_sandbox(path: Path) -> None:
     """Unbind the namespace and remove its file; what it held goes once its last process has gone.
 
-    May be repeated.
+    Its interfaces are down at once. May be repeated.
     """
+    if sandbox_exists(path):
+        _interfaces_down(path)
     # More than one may lie on top of another after a crash between mounting and recording.
     while _libc().umount2(bytes(path), MNT_DETACH) == 0:
         pass
@@ -157,9 +159,26 @@ def _sockets_of_one_port() -> tuple[socket.socket, socket.socket]:
 
 def _loopback_up() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = struct.pack("16sH14x", b"lo", 0)
-        _, flags = struct.unpack("16sH14x", fcntl.ioctl(control, SIOCGIFFLAGS, request))
-        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
+        _set_up(control, "lo", up=True)
+
+
+def _interfaces_down(path: Path) -> None:
+    # The kernel takes 20 ms to remove a namespace, and waits for all who have it open. Meanwhile
+    # nobody may answer there for addresses that another container has by then.
+    with entered(path), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for _, name in socket.if_nameindex():
+            try:
+                if name != "lo":
+                    _set_up(control, name, up=False)
+            except OSError as error:
+                log.debug("interface %s in %s is not set down: %s", name, path, error)
+
+
+def _set_up(control: socket.socket, name: str, *, up: bool) -> None:
+    request = struct.pack("16sH14x", name.encode(), 0)
+    _, flags = struct.unpack("16sH14x", fcntl.ioctl(control, SIOCGIFFLAGS, request))
+    wanted = flags | IFF_UP if up else flags & ~IFF_UP
+    fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), wanted))
 
 
 @cache

@@ -1,6 +1,7 @@
 """The bridge driver in the real kernel: what is made, what is put right, what is gone."""
 
 import json
+import os
 import socket
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
@@ -350,6 +351,21 @@ def test_a_restarted_container_joins_while_its_old_interface_lingers(host: "Host
     host.run(host.bridge.join, FRONT, endpoint(2), box)
 
     assert host.reaches(box, "10.7.0.1")
+
+
+def test_nobody_answers_in_a_sandbox_that_was_removed_but_is_held_open(host: "Host") -> None:
+    box = host.sandbox("box")
+    host.run(host.bridge.create, FRONT)
+    host.run(host.bridge.join, FRONT, endpoint(2), box)
+    held = box.parent / "held"
+    assert host.reaches(host.path, "10.7.0.2")
+
+    with box.open("rb") as namespace:
+        sandboxes.remove_sandbox(box)
+
+        held.symlink_to(f"/proc/{os.getpid()}/fd/{namespace.fileno()}")
+        assert "UP" not in links(host, held)["eth0"]["flags"]
+        assert host.cut_off(host.path, "10.7.0.2")
 
 
 def test_joining_and_leaving_keep_no_descriptors_and_no_interfaces(host: "Host") -> None:
