@@ -78,7 +78,8 @@ def _interface(name: str) -> tuple[bytes, bytes]:
     """Return an interface's name and which of its octets are compared, the end included."""
     octets = name.removeprefix("!").encode()
     if octets.endswith(b"+"):
-        return octets[:-1], b"\xff" * (len(octets) - 1)
+        # The sign stays in the name, though it is not compared: newer tools print it from there.
+        return octets, b"\xff" * (len(octets) - 1)
     return octets, b"\xff" * (len(octets) + 1 if octets else 0)
 
 

@@ -12,6 +12,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -162,13 +163,16 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         """Open the file, made when missing; one of a newer netd is refused."""
-        try:
-            # isolation_level=None: every statement is its own transaction.
-            self._connection = sqlite3.connect(path, isolation_level=None)
-            self._prepare(path)
-            self._load()
-        except (sqlite3.Error, msgspec.DecodeError) as error:
-            raise InternalError(f"cannot open the state {path}: {error}") from error
+        with ExitStack() as undo:
+            try:
+                # isolation_level=None: every statement is its own transaction.
+                self._connection = sqlite3.connect(path, isolation_level=None)
+                undo.callback(self._connection.close)
+                self._prepare(path)
+                self._load()
+            except (sqlite3.Error, msgspec.DecodeError) as error:
+                raise InternalError(f"cannot open the state {path}: {error}") from error
+            undo.pop_all()
 
     def close(self) -> None:
         """Close the file; may be repeated."""

@@ -163,7 +163,7 @@ def test_output_input_and_exit_codes_come_through(cli: Cli) -> None:
     ("words", "code", "said"),
     [
         (("run", "--rm", "demo", "nosuch"), 127, b"executable file not found"),
-        (("run", "--rm", "demo", "/etc"), 126, b"permission denied"),
+        (("run", "--rm", "demo", "/etc/passwd"), 126, b"permission denied"),
         (("run", "--rm", "--network", "nowhere", "demo", "true"), 125, b"nowhere"),
         (("exec", "nobody", "true"), 1, b"nobody"),
         (("rm", "nobody"), 1, b"nobody"),
