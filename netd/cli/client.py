@@ -113,7 +113,12 @@ def socket_path(host: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """Give a name as one part of a path; image names keep their slashes."""
+    """Give a name as one part of a path; image names keep their slashes.
+
+    Raises CliError for none at all: the path would be another one, of a list perhaps.
+    """
+    if not name:
+        raise CliError("a name or id is needed, not ''")
     from urllib.parse import quote
 
     return quote(name, safe="/:@")

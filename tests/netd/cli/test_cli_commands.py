@@ -440,3 +440,20 @@ def test_a_socket_whose_path_is_too_long_for_the_kernel_is_reached(
     engine.answer("GET /containers/json", [])
 
     assert netd("-H", f"unix://{deep}/netd.sock", "ps", "-q") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("inspect", ""), ("network", "inspect", ""), ("network", "rm", ""), ("rm", "-f", ""),
+        ("rmi", ""), ("logs", ""), ("start", ""), ("tag", "", "x"), ("exec", "", "true"),
+    ],
+)  # fmt: skip
+def test_an_empty_name_asks_the_daemon_nothing(
+    engine: Engine, netd: Netd, words: tuple[str, ...]
+) -> None:
+    result = netd(*words)
+
+    assert result.status == 1
+    assert "netd: a name or id is needed, not ''\n" in result.err
+    assert engine.requests == []
