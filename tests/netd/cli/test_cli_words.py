@@ -10,7 +10,7 @@ import typer
 
 from netd.cli.commands import SECTIONS
 from netd.cli.group import GroupEntry, Section
-from netd.cli.main import app
+from netd.cli.root import app
 
 Netd = Callable[..., Any]
 
