@@ -84,11 +84,11 @@ class Sandboxes:
 
     async def join(self, container: Container, endpoint: Endpoint) -> Container:
         """Give a running container's new endpoint its interface; undone on failure."""
-        container = self._lease(container, [endpoint])
+        before, container = container, self._lease(container, [endpoint])
         joined = _endpoint(container, endpoint)
         try:
             await self._kernel.run(
-                self._join, self._sandbox(container), self._member(joined), container
+                self._join, self._sandbox(container), self._member(joined), before, container
             )
             await self._resolver.update(container)
         except BaseException:
@@ -108,7 +108,7 @@ class Sandboxes:
         )
         await self._resolver.update(remaining, gone=endpoint)
         await self._kernel.run(
-            self._leave, self._sandbox(container), self._member(endpoint), remaining
+            self._leave, self._sandbox(container), self._member(endpoint), container, remaining
         )
         return self._release(container, [endpoint])
 
@@ -212,15 +212,20 @@ class Sandboxes:
         if errors:
             raise ExceptionGroup(f"taking down {path.name}", errors)
 
-    def _join(self, path: Path, member: Member, container: Container) -> None:
+    def _join(self, path: Path, member: Member, before: Container, after: Container) -> None:
         driver, network, endpoint = member
         driver.join(driver_network(network, self._mtu_bytes), driver_endpoint(endpoint), path)
-        sandbox.set_gateways(self._kernel.links, path, default_gateways(container))
+        self._change_gateways(path, before, after)
 
-    def _leave(self, path: Path, member: Member, remaining: Container) -> None:
+    def _leave(self, path: Path, member: Member, before: Container, after: Container) -> None:
         if sandbox.sandbox_exists(path):
             self._part(member, path)
-            sandbox.set_gateways(self._kernel.links, path, default_gateways(remaining))
+            self._change_gateways(path, before, after)
+
+    def _change_gateways(self, path: Path, before: Container, after: Container) -> None:
+        # A further network seldom changes the way out, and to look at it takes 2 ms.
+        if default_gateways(before) != default_gateways(after):
+            sandbox.set_gateways(self._kernel.links, path, default_gateways(after))
 
     def _part(self, member: Member, path: Path) -> None:
         driver, network, endpoint = member
