@@ -140,7 +140,7 @@ class Runner:
         """Send a signal to the first process; one that is gone needs none."""
         try:
             with _translated():
-                await self._oci.kill(container.id, number)
+                await self._monitor.kill(container.id, self._run / container.id, number)
         except ConflictError:
             log.debug("%s ended before signal %d", container.name, number)
 

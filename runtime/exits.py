@@ -63,6 +63,21 @@ def forget(id_: str, exits: Path) -> None:
     (exits / id_).unlink(missing_ok=True)
 
 
+def send_signal(id_: str, bundle: Path, number: int) -> bool:
+    """Send a signal to a container's first process; False if it is gone, or not to be told apart.
+
+    What the OCI runtime does with a process of its own that takes 10 ms.
+    """
+    with _process(id_, bundle) as process:
+        if process is None:
+            return False
+        try:
+            signal.pidfd_send_signal(process, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+
 def kill_conmon(id_: str, bundle: Path) -> None:
     """End the conmon of a container that is not there any more; nothing if it is gone.
 

@@ -92,6 +92,12 @@ class Monitor:
         """
         set_size(read_pid(bundle / "conmon.pid"), rows, columns)
 
+    async def kill(self, id_: str, bundle: Path, number: int) -> None:
+        """Send a signal to a container's first process; NotRunningError when there is none."""
+        if not exits.send_signal(id_, bundle, number):
+            # A process that left its cgroup is known to the OCI runtime all the same.
+            await self.runtime.kill(id_, number)
+
     async def exec(
         self, id_: str, session_id: str, bundle: Path, process: dict[str, Any], *,
         tty: bool = False, stdin: bool = False, attach: bool = True,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime import cgroups
 from runtime.errors import MonitorError, NotRunningError, OciError
 from runtime.spec import Limits
 from tests.containers import DEADLINE_S, Host, everything, gone, until
@@ -115,6 +116,45 @@ async def test_a_signal_reaches_the_process_and_a_second_one_nobody(host: Host) 
     assert (await container.ended()).code == 3
     with pytest.raises(NotRunningError):
         await host.oci.kill(container.id, "KILL")
+
+
+async def test_a_kill_reaches_the_process_and_a_second_one_nobody(host: Host) -> None:
+    container = await host.run(
+        "sh", "-c", "trap 'exit 3' USR1; echo ready; while :; do sleep 1; done"
+    )
+    await until(lambda: "ready" in container.logged())
+
+    await host.monitor.kill(container.id, container.bundle, signal.SIGUSR1)
+
+    assert (await container.ended()).code == 3
+    with pytest.raises(NotRunningError):
+        await host.monitor.kill(container.id, container.bundle, signal.SIGKILL)
+
+
+async def test_a_kill_reaches_a_process_that_left_its_cgroup(host: Host) -> None:
+    container = await host.run("sleep", "1000")
+    for tree in cgroups.mounted():
+        (tree.path / "cgroup.procs").write_text(str(container.pid))
+
+    await host.monitor.kill(container.id, container.bundle, signal.SIGKILL)
+
+    assert (await container.ended()).code == 137
+
+
+async def test_a_kill_does_not_touch_a_process_that_has_the_number_now(host: Host) -> None:
+    container = await host.run("true")
+    await container.ended()
+    stranger = await asyncio.create_subprocess_exec("sleep", "1000")
+    try:
+        (container.bundle / "pidfile").write_text(str(stranger.pid))
+
+        with pytest.raises(NotRunningError):
+            await host.monitor.kill(container.id, container.bundle, signal.SIGKILL)
+
+        assert Path(f"/proc/{stranger.pid}/cmdline").read_bytes().startswith(b"sleep")
+    finally:
+        stranger.kill()
+        await stranger.wait()
 
 
 async def test_deleting_ends_everything_and_may_be_repeated(host: Host) -> None:
