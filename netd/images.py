@@ -64,16 +64,17 @@ class Images:
 
     async def load(self, chunks: AsyncIterator[bytes]) -> Sequence[str]:
         """Take in an archive (docker save, OCI); return the names, or the ids of nameless ones."""
-        async with self._lock, self._spooled(chunks) as archive:
+        # Spooled outside the lock: a client that sends no more holds nobody up.
+        async with self._spooled(chunks) as archive, self._lock:
             with _translated():
                 loaded = await asyncio.to_thread(self._content.load, archive)
-            names: list[str] = []
-            for each in loaded:
-                image = self._add(each, each.names)
-                name = (*each.names, image.id)[0]
-                self._events.publish("image", "load", image.id, {"name": name})
-                names += each.names or [image.id]
-        return names
+            async with self._taken_in(loaded):
+                for each in loaded:
+                    self._add(each, each.names)
+        for each in loaded:
+            name = (*each.names, each.id)[0]
+            self._events.publish("image", "load", each.id, {"name": name})
+        return [name for each in loaded for name in each.names or (each.id,)]
 
     async def import_(
         self,
