@@ -36,13 +36,19 @@ def application(daemon: DaemonServices) -> web.Application:
 
 @web.middleware
 async def _closing(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Close the connection of a client that has ended its side, once it has its answer."""
+    """Close the connection after the answer when no further request can come on it.
+
+    The client has ended its side, or what it sends is not to be told apart any more.
+    """
     transport = request.transport
     connection = transport.get_protocol() if transport else None
     if isinstance(connection, Connection):
         connection.reading(request.content)
     response = await handler(request)
-    if isinstance(connection, Connection) and connection.answered():
+    broken = request.content.exception() is not None
+    if broken:
+        request.content.feed_eof()  # or aiohttp would read on, and log the error as its own
+    if (isinstance(connection, Connection) and connection.answered()) or broken:
         response.force_close()
     return response
 

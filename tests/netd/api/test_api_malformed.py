@@ -21,6 +21,10 @@ async def answered(api: Api, octets: bytes, *, ended: bool = False) -> tuple[int
     return int(head.split()[1]), str(msgspec.json.decode(body)["message"])
 
 
+def loud(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
 @pytest.mark.parametrize(
     "octets",
     [
@@ -50,7 +54,7 @@ async def test_what_is_no_http_is_refused_in_a_sentence(
     assert status == 400
     assert message.startswith("malformed HTTP request: ") and len(message) < 120
     assert "bytearray" not in message and "b'" not in message
-    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+    assert loud(caplog) == []
 
 
 @pytest.mark.parametrize(
@@ -63,15 +67,18 @@ async def test_what_is_no_http_is_refused_in_a_sentence(
     ],
 )
 async def test_a_body_that_ends_early_is_refused(
-    api: Api, path: str, head: str, body: bytes
+    api: Api, path: str, head: str, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     request = f"POST {path} HTTP/1.1\r\n{JSON}{head}\r\n\r\n".encode() + body
 
     assert await answered(api, request, ended=True) == (400, "the request's body ends early")
+    assert loud(caplog) == []
 
 
 @pytest.mark.parametrize("path", ["/containers/create", "/images/load"])
-async def test_a_body_that_is_not_encoded_as_it_says_is_refused(api: Api, path: str) -> None:
+async def test_a_body_that_is_not_encoded_as_it_says_is_refused(
+    api: Api, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 
     answer = await api("POST", path, b"hello", headers=headers)
@@ -80,6 +87,7 @@ async def test_a_body_that_is_not_encoded_as_it_says_is_refused(api: Api, path: 
     assert answer.message == (
         "the request's body makes no sense: Can not decode content-encoding: gzip"
     )
+    assert loud(caplog) == []
 
 
 async def test_a_long_first_line_is_read(api: Api) -> None:
