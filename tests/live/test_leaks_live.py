@@ -42,6 +42,7 @@ def nothing_left(host: Host) -> Iterator[list[str]]:
     ids: list[str] = []
     daemon = Scope(folders=(host.folder,), pid=daemon_pid(host), netns=namespace(host))
     dns = Scope(pid=dns_server(host))
+    await_ports(host)
     before, dns_before, files = inventory(daemon), inventory(dns), entries(host)
 
     yield ids
@@ -49,6 +50,17 @@ def nothing_left(host: Host) -> Iterator[list[str]]:
     assert settled(before, replace(daemon, names=tuple(ids)), DEADLINE_S) == []
     assert settled(dns_before, dns, DEADLINE_S) == []
     assert entries(host) == files
+
+
+def await_ports(host: Host) -> None:
+    """Wait until the kernel has removed the ports of namespaces that went a moment ago."""
+    with Api(host.socket) as api:
+        running = api.call("GET", "/containers/json")
+    wanted = sum(len(each["NetworkSettings"]["Networks"]) for each in running)
+    deadline = time.monotonic() + DEADLINE_S
+    while len(host.inside("ip", "-o", "link", "show", "type", "veth").splitlines()) != wanted:
+        assert time.monotonic() < deadline, "ports of ended containers stay"
+        time.sleep(0.05)
 
 
 def daemon_pid(host: Host) -> int:
