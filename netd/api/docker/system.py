@@ -8,7 +8,6 @@ from netd.api.versions import NEWEST, OLDEST, text
 from netd.system import System
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-_INDEX = "https://index.docker.io/v1/"  # clients key their credentials by it; netd never asks it
 
 
 def info_answer(facts: System, *, debug: bool) -> Json:
@@ -42,7 +41,7 @@ def info_answer(facts: System, *, debug: bool) -> Json:
         "OSVersion": facts.os_version,
         "OSType": "linux",
         "Architecture": facts.architecture,
-        "IndexServerAddress": _INDEX,
+        "IndexServerAddress": "",
         "RegistryConfig": _registries(),
         "NCPU": facts.cpus,
         "MemTotal": facts.memory,
