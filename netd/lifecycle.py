@@ -275,13 +275,8 @@ class Lifecycle:
         return container
 
     def _noted(self, container: Container) -> Container:
-        # An end is told to those who wait for it even when the disk is full; the next daemon finds
-        # it out again.
-        try:
-            self._store.containers.put(container)
-        except InternalError as error:
-            log.error("the end of %s: %s", container.name, error)  # noqa: TRY400
-            self._store.containers.hold(container)
+        # An end is told to those who wait for it even when the disk is full.
+        self._store.containers.note(container)
         return container
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

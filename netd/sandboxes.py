@@ -148,7 +148,7 @@ class Sandboxes:
                 self._addresses.release(network, container.name, free)
             container = _with(container, unplumbed(endpoint))
         if container.id in self._store.containers:
-            self._store.containers.put(container)
+            self._store.containers.note(container)
         return container
 
     def _members(self, container: Container, *, missing_ok: bool = False) -> list[Member]:

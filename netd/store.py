@@ -9,6 +9,7 @@ filled it, its end must still be stored, and its removal.
 """
 
 import logging
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -97,10 +98,21 @@ class Table(Generic[Row]):
             "ON CONFLICT (id) DO UPDATE SET row = excluded.row",
             (row.id, data),
         )
-        self.hold(row)
+        self._hold(row)
 
-    def hold(self, row: Row) -> None:
-        """Put a value in memory alone: for what is so, although it could not be stored."""
+    def note(self, row: Row) -> None:
+        """Store what is so already; where the disk refuses it, it is known in memory alone.
+
+        For ends and removals: refusing them would change nothing, and the next daemon finds out
+        again.
+        """
+        try:
+            self.put(row)
+        except InternalError as error:
+            log.error("%s %s: %s", self._table, row.id, error)  # noqa: TRY400
+            self._hold(row)
+
+    def _hold(self, row: Row) -> None:
         old = self._rows.get(row.id)
         for name in self._names_of(old) if old else ():
             del self._by_name[name]
@@ -140,18 +152,21 @@ class Released:
         return [(ip_address(address), owner) for address, owner in rows]
 
     def add(self, network_id: str, address: Address, owner: str) -> None:
-        """Remember that the owner had the address until now."""
-        _write(
-            self._connection,
-            "INSERT OR REPLACE INTO released (network, address, owner) VALUES (?, ?, ?)",
-            (network_id, str(address), owner),
-        )
-        # `at` counts on, so this finds its rows, mostly none, without looking at the others.
-        _write(
-            self._connection,
-            "DELETE FROM released WHERE at <= (SELECT MAX(at) FROM released) - ?",
-            (self._kept,),
-        )
+        """Remember that the owner had the address until now, if the disk lets us."""
+        try:
+            _write(
+                self._connection,
+                "INSERT OR REPLACE INTO released (network, address, owner) VALUES (?, ?, ?)",
+                (network_id, str(address), owner),
+            )
+            # `at` counts on, so this finds its rows, mostly none, without looking at the others.
+            _write(
+                self._connection,
+                "DELETE FROM released WHERE at <= (SELECT MAX(at) FROM released) - ?",
+                (self._kept,),
+            )
+        except InternalError as error:
+            log.warning("%s will not get %s again: %s", owner, address, error)
 
     def forget(self, network_id: str) -> None:
         """Drop what is known of a network; may be repeated."""
@@ -170,6 +185,7 @@ class Store:
                 undo.callback(self._connection.close)
                 self._prepare(path)
                 self._load()
+                _take_room(self._connection, path)
             except (sqlite3.Error, msgspec.DecodeError) as error:
                 raise InternalError(f"cannot open the state {path}: {error}") from error
             undo.pop_all()
@@ -188,10 +204,6 @@ class Store:
             raise InternalError(f"the state {path} was written by a newer netd (schema {version})")
         if version < SCHEMA_VERSION:
             self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        try:
-            _take_room(self._connection)
-        except sqlite3.OperationalError as error:
-            log.warning("no room for changes of the state in %s: %s", path, error)
 
     def _load(self) -> None:
         connection = self._connection
@@ -219,12 +231,16 @@ def _write(connection: sqlite3.Connection, statement: str, values: tuple[object,
         raise InternalError(f"cannot store the state: {error}") from error
 
 
-def _take_room(connection: sqlite3.Connection) -> None:
+def _take_room(connection: sqlite3.Connection, path: Path) -> None:
     """Let the file have free pages, and the log its length: both are used before the disk is.
 
     At each start, because SQLite deletes the log at the end. Pages that are freed in the
     transaction that wrote them would never reach the disk, so these are two.
     """
+    disk = os.statvfs(path)
+    if disk.f_bavail * disk.f_frsize < 4 * ROOM:
+        log.warning("the disk of %s is nearly full: changes of the state may fail", path)
+        return
     connection.execute("CREATE TABLE IF NOT EXISTS room (filler BLOB)")
     connection.execute("INSERT INTO room VALUES (zeroblob(?))", (ROOM,))
     connection.execute("DROP TABLE room")

@@ -105,14 +105,14 @@ def test_what_is_there_can_be_changed_and_removed_on_a_full_disk(tmp_path: Path)
     again.close()
 
 
-def test_what_cannot_be_stored_is_told_and_can_be_held(store: Store) -> None:
+def test_what_cannot_be_stored_is_told_and_can_be_noted(store: Store) -> None:
     store._connection.execute("PRAGMA query_only = 1")
     web = container("web")
 
     with pytest.raises(InternalError, match="cannot store the state"):
         store.containers.put(web)
     assert [*store.containers] == []
-    store.containers.hold(web)
+    store.containers.note(web)
 
     assert store.containers.find("web") == web
 
