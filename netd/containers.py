@@ -187,6 +187,9 @@ class Containers:
                 raise NotFoundError(f"No such container: {reference}")
             if current.state.running:
                 raise ConflictError(f"container {current.name} was started again meanwhile")
+            # Stored first: what a crash leaves of it is not to be started, but removed for good.
+            current = replace(current, state=replace(current.state, removing=True))
+            self._store.containers.put(current)
             await self._unmake(current)
         log.info("removed container %s", current.name)
         self._events.container("destroy", current)

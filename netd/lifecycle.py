@@ -51,7 +51,8 @@ class Lifecycle:
         self._sandboxes, self._runner = sandboxes, runner
         self._waiters = Waiters()
         self._pending: dict[str, set[ContainerStream]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._watches: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
         # Set by Containers: what becomes of a container that was run with --rm.
         self.on_exit_remove: Callable[[Container], Coroutine[None, None, None]] = _keep
 
@@ -61,6 +62,10 @@ class Lifecycle:
             container = self._present(id_)
             if container.state.running:
                 raise NotModifiedError(f"container {container.name} is already running")
+            if container.state.removing:
+                raise ConflictError(
+                    f"container {container.name} is marked for removal and cannot be started"
+                )
             await self._start(container)
 
     async def stop(self, id_: str, timeout_s: int | None, signal: str) -> None:
@@ -154,10 +159,12 @@ class Lifecycle:
         return closed
 
     async def close(self) -> None:
-        """Stop watching; the containers go on."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Stop watching; the containers go on. Ends that are being dealt with are finished."""
+        for watch in tuple(self._watches):
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        while self._endings:
+            await asyncio.gather(*self._endings, return_exceptions=True)
 
     async def _start(self, container: Container) -> None:
         container = self._put(replace(container, state=replace(container.state, starting=True)))
@@ -169,13 +176,13 @@ class Lifecycle:
                 container = self._put(replace(container, state=replace(container.state, pid=pid)))
                 await self._attach_pending(container)
                 await self._runner.start(container)
+                container = self._put(
+                    replace(container, state=State(Status.RUNNING, pid=pid, started=now()))
+                )
                 undo.pop_all()
         except BaseException as error:
             self._failed(container, error)
             raise
-        container = self._put(
-            replace(container, state=State(Status.RUNNING, pid=pid, started=now()))
-        )
         log.info("started %s (pid %d)", container.name, pid)
         for endpoint in container.endpoints:
             network = self._store.networks.get(endpoint.network_id)
@@ -195,11 +202,12 @@ class Lifecycle:
         # A run with --rm whose start failed: its waiting client learns the code from here.
         self._waiters.exited(current.id, code)
         if current.host.auto_remove:
-            self._spawn(self.on_exit_remove(current))
+            self._spawn(self._endings, self.on_exit_remove(current))
 
     async def _signal(self, container: Container, number: int) -> None:
-        await self._runner.kill(container, number)
+        # Told before it is done: the end that it brings is told by somebody else.
         self._events.container("kill", container, signal=str(number))
+        await self._runner.kill(container, number)
 
     async def _kill_and_wait(self, container: Container) -> None:
         ended = self._waiters.add(container.id, "not-running")
@@ -213,14 +221,27 @@ class Lifecycle:
             ) from None
 
     def _watch(self, container: Container) -> None:
-        self._spawn(self._until_exit(container))
+        self._spawn(self._watches, self._until_exit(container))
 
     async def _until_exit(self, container: Container) -> None:
-        ended = await self._runner.exit(container)
-        async with self._locks.held(container.id):
-            current = self._store.containers.get(container.id)
-            if current is not None and current.state.running:
-                await self._ended(current, ended)
+        ended = _noted_exit(container.state) or await self._runner.exit(container)
+        self._spawn(self._endings, self._end(container.id, ended))
+
+    async def _end(self, id_: str, ended: Exit) -> None:
+        async with self._locks.held(id_):
+            container = self._store.containers.get(id_)
+            if container is None or not container.state.running:
+                return
+            # How it ended is stored before the first trace of it goes: a daemon that is ended in
+            # the middle leaves to the next one what only this one has seen.
+            state = replace(
+                container.state,
+                exit_code=ended.code,
+                oom_killed=ended.oom_killed,
+                error=ended.error,
+                finished=ended.finished,
+            )
+            await self._ended(self._noted(replace(container, state=state)), ended)
 
     async def _ended(self, container: Container, ended: Exit) -> None:
         self._events.container("die", container, exitCode=str(ended.code))
@@ -248,7 +269,7 @@ class Lifecycle:
         log.info("%s exited with %d", current.name, ended.code)
         self._waiters.exited(current.id, ended.code)
         if current.host.auto_remove:
-            self._spawn(self.on_exit_remove(current))
+            self._spawn(self._endings, self.on_exit_remove(current))
 
     async def _attach_pending(self, container: Container) -> None:
         for stream in self._pending.pop(container.id, set()):
@@ -279,15 +300,23 @@ class Lifecycle:
         self._store.containers.note(container)
         return container
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, kind: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        kind.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+        self._watches.discard(task)
+        self._endings.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a container's watch failed", exc_info=task.exception())
+
+
+def _noted_exit(state: State) -> Exit | None:
+    """Return how a container ended whose end was noted and not dealt with to the end."""
+    if state.finished is None:
+        return None
+    return Exit(state.exit_code, state.oom_killed, state.finished, state.error)
 
 
 async def _keep(container: Container) -> None:

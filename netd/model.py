@@ -220,6 +220,7 @@ class State(Struct, frozen=True):
     error: str = ""
     oom_killed: bool = False
     starting: bool = False  # a start was asked for and has not ended: the intent
+    removing: bool = False  # likewise a removal, which may have deleted some of it
     started: datetime | None = None  # absent: never
     finished: datetime | None = None  # absent: never
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from netd.errors import NetdError
 from netd.lifecycle import Lifecycle
-from netd.model import Container
+from netd.model import Container, Status
 from netd.runner import Runner
 from netd.sandboxes import Sandboxes
 from netd.store import Store
@@ -46,6 +46,10 @@ class Recovery:
         await self._sweep()
         for container in interrupted:
             await self._finish(container)
+        for container in self._store.containers:
+            ended = container.state.status is Status.EXITED and container.host.auto_remove
+            if ended or container.state.removing:
+                await self._remove(container)
 
     async def _running(self, container: Container) -> None:
         if await self._runner.alive(container):
@@ -68,6 +72,12 @@ class Recovery:
             await self._lifecycle.start(container.id)
         except (NetdError, OSError, ExceptionGroup) as error:
             log.warning("container %s is not started: %s", container.name, error)
+
+    async def _remove(self, container: Container) -> None:
+        try:
+            await self._lifecycle.on_exit_remove(container)
+        except (NetdError, OSError, ExceptionGroup) as error:
+            log.error("container %s is not removed: %s", container.name, error)  # noqa: TRY400
 
     async def _sweep(self) -> None:
         alive = {each.id for each in self._store.containers if each.state.running}

@@ -10,8 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from labs.host import Host
+from netd.store import Store
 from tests.live.clients import client_of
 
 pytestmark = pytest.mark.kernel
@@ -106,6 +108,73 @@ def test_a_kill_in_the_middle_of_twenty_starts_leaves_nothing_half_made(own_host
             assert len(list((host.folder / folder).iterdir())) == len(running)
         mounts = Path("/proc/self/mountinfo").read_text().count(f"{host.folder}/run/c/")
         assert mounts == len(running)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_daemon_that_goes_while_containers_end_loses_no_exit_code(
+    own_host: Host, number: signal.Signals
+) -> None:
+    host = own_host
+    script = "while [ ! -e /stop/now ]; do sleep 0.02; done; exit 7"
+    stop = host.folder / "stop"
+    stop.mkdir()
+    names = [f"c{each}" for each in range(9)]
+    for name in (*names, "temporary"):
+        more = ("--rm",) if name == "temporary" else ()
+        host.netd("run", "-d", *more, "-v", f"{stop}:/stop", "--name", name, "demo", "sh", "-c",
+                  script)  # fmt: skip
+    (stop / "now").touch()
+    until(lambda: "Exited" in host.netd("ps", "-a"), "none ended")
+    host.stop_daemon(number)
+
+    host.start_daemon()
+
+    assert host.netd("wait", *names).split() == ["7"] * 9
+    until(lambda: "temporary" not in host.netd("ps", "-a"), "--rm was forgotten")
+
+
+def test_what_cannot_be_taken_down_does_not_stop_the_daemon(own_host: Host) -> None:
+    host = own_host
+    host.stop_daemon()
+    (host.folder / "run/c/stray").touch()
+    (host.folder / "run/netns/stray").mkdir()
+    (host.folder / "data/containers/stray").touch()
+    (host.folder / "data/tmp/stray").mkdir()
+
+    host.start_daemon()
+
+    assert "demo" in host.netd("run", "--rm", "demo", "echo", "demo")
+    (host.folder / "run/netns/stray").rmdir()
+
+
+def test_a_removal_that_was_cut_is_finished(own_host: Host) -> None:
+    host = own_host
+    host.netd("create", "--name", "web", "demo", "true")
+    host.stop_daemon()
+    # The row as a daemon that is killed in the middle of a removal leaves it.
+    store = Store(host.folder / "data/netd.db")
+    web = store.containers.find("web")
+    store.containers.put(replace(web, state=replace(web.state, removing=True)))
+    store.close()
+
+    host.start_daemon()
+
+    assert "web" not in host.netd("ps", "-a")
+    assert list((host.folder / "data/containers").iterdir()) == []
+
+
+def test_a_stopped_container_can_leave_a_network_that_is_gone(own_host: Host) -> None:
+    host = own_host
+    host.netd("network", "create", "front")
+    host.netd("create", "--name", "web", "--network", "front", "demo", "true")
+    host.netd("network", "rm", "front")
+    host.netd("network", "create", "front")
+
+    assert "front" in host.netd("start", "web", check=False)
+    host.netd("network", "disconnect", "front", "web")
+    host.netd("network", "connect", "front", "web")
+
+    assert host.netd("start", "web").strip() == "web"
 
 
 def test_after_a_reboot_stopped_containers_and_networks_are_as_they_were(own_host: Host) -> None:
