@@ -48,7 +48,8 @@ def run(arguments: Mapping[str, object]) -> int:
         config = daemon_config(arguments)
         _log_to_stderr(config.log_level)
         asyncio.run(_serve(config))
-    except NetdError as error:
+    except (NetdError, OSError, ExceptionGroup) as error:
+        log.debug("the daemon ends", exc_info=error)
         print(f"netd: {error}", file=sys.stderr)  # noqa: T201 - before and after logging
         return 1
     return 0
@@ -218,3 +219,6 @@ def _log_to_stderr(level: str) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    # Their debug lines are each message and each wake-up: nobody finds netd's own among them.
+    for chatty in ("pyroute2", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.INFO)

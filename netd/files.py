@@ -91,6 +91,8 @@ def _put(path: Path, data: bytes) -> None:
         if os.read(descriptor, len(data) + 1) != data:
             os.pwrite(descriptor, data, 0)
             os.ftruncate(descriptor, len(data))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)
 

@@ -252,11 +252,17 @@ class Runner:
         for place in self._run.glob("*"):
             if place.name not in alive:
                 log.info("taking down what is left of container %s", place.name[:12])
-                await self.cleanup(place.name)
+                try:
+                    await self.cleanup(place.name)
+                except (NetdError, OSError) as error:
+                    log.error("%s is left: %s", place, error)  # noqa: TRY400
         for folder in self._data.glob("*"):
             if folder.name not in known:
                 log.info("deleting the files of container %s, which is not known", folder.name[:12])
-                await asyncio.to_thread(self.remove_folder, folder.name)
+                try:
+                    await asyncio.to_thread(self.remove_folder, folder.name)
+                except (NetdError, OSError) as error:
+                    log.error("%s is left: %s", folder, error)  # noqa: TRY400
 
     async def close(self) -> None:
         """Let go of all streams; with no container left, of the empty parent cgroups too."""
@@ -339,5 +345,8 @@ def _translated() -> Iterator[None]:
         raise InternalError(str(error)) from error
     except BundleError as error:
         raise InvalidError(str(error)) from error
-    except (RuntimeFault, OSError) as error:
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        raise InternalError(f"{what}{error.strerror or error}") from error
+    except RuntimeFault as error:
         raise InternalError(str(error)) from error

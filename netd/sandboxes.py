@@ -4,6 +4,7 @@ All that a sandbox needs is recorded in the container before the kernel is touch
 forgotten after it was undone; so whatever a crash leaves is known and can be taken down.
 """
 
+import logging
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -29,6 +30,8 @@ from netd.plumbing import (
 )
 from netd.resolver import Resolver
 from netd.store import Store
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 Member = tuple[Driver, Network, Endpoint]
@@ -125,7 +128,10 @@ class Sandboxes:
         """Remove all namespaces but those of the short ids given; repeatable."""
         for path in self._folder.glob("*"):
             if path.name not in kept:
-                await self._kernel.run(sandbox.remove_sandbox, path)
+                try:
+                    await self._kernel.run(sandbox.remove_sandbox, path)
+                except InternalError as error:
+                    log.error("namespace %s is left: %s", path, error)  # noqa: TRY400
 
     def _lease(self, container: Container, wanted: Sequence[Endpoint]) -> Container:
         for endpoint in wanted:
