@@ -117,27 +117,29 @@ class Images:
         del prune
         image = self.image(reference)
         by_id = _familiar_or_none(reference) not in image.names
-        users = [each for each in self._store.containers if each.image_id == image.id]
-        if by_id:
-            self._check_by_id(image, users, force=force)
-            going = image.names
-        else:
-            going = (_familiar(reference),)
-            last = set(image.names) == set(going)
-            if last and users and not force:
-                raise ConflictError(
-                    f'conflict: unable to remove repository reference "{reference}" (must force) '
-                    f"- container {users[0].short_id} is using its referenced image "
-                    f"{image.id[7:19]}"
-                )
-        return await self._take(image, going, in_use=bool(users))
+        async with self._lock:
+            current = self._store.images.get(image.id)
+            if current is None:
+                raise NotFoundError(f"No such image: {reference}")
+            # No wait between the look at the containers and the image's going: one that is created
+            # meanwhile finds it, and is seen, or does not.
+            users = [each for each in self._store.containers if each.image_id == image.id]
+            if by_id:
+                self._check_by_id(current, users, force=force)
+            else:
+                self._check_by_name(current, reference, users, force=force)
+            going = current.names if by_id else (_familiar(reference),)
+            return await self._take(current, going, in_use=bool(users))
 
     async def sweep(self) -> None:
         """Delete what a crash left of images that are not known; repeatable."""
         known = {image.id for image in self._store.images}
         await asyncio.to_thread(self._content.sweep, known)
         for path in self._spool.glob("*"):
-            path.unlink()
+            try:
+                path.unlink()
+            except OSError as error:
+                log.error("%s is left: %s", path, error.strerror)  # noqa: TRY400
 
     def _check_by_id(self, image: Image, users: Sequence[Container], *, force: bool) -> None:
         short = image.id[7:19]
@@ -158,22 +160,28 @@ class Images:
                 "multiple repositories"
             )
 
+    def _check_by_name(
+        self, image: Image, reference: str, users: Sequence[Container], *, force: bool
+    ) -> None:
+        last = set(image.names) == {_familiar(reference)}
+        if last and users and not force:
+            raise ConflictError(
+                f'conflict: unable to remove repository reference "{reference}" (must force) '
+                f"- container {users[0].short_id} is using its referenced image {image.id[7:19]}"
+            )
+
     async def _take(self, image: Image, names: Sequence[str], *, in_use: bool) -> Sequence[Removed]:
         removed: list[Removed] = [("Untagged", name) for name in names]
-        async with self._lock:
-            current = self._store.images.get(image.id)
-            if current is None:
-                raise NotFoundError(f"No such image: {image.id}")
-            left = tuple(name for name in current.names if name not in names)
-            self._store.images.put(replace(current, names=left))
-            for name in names:
-                self._events.publish("image", "untag", image.id, {"name": name})
-            if left or in_use:
-                return removed
-            self._store.images.remove(image.id)
-            still_used = {layer for each in self._store.images for layer in each.layers}
-            with _translated():
-                await asyncio.to_thread(self._content.remove, image.id, still_used)
+        left = tuple(name for name in image.names if name not in names)
+        self._store.images.put(replace(image, names=left))
+        for name in names:
+            self._events.publish("image", "untag", image.id, {"name": name})
+        if left or in_use:
+            return removed
+        self._store.images.remove(image.id)
+        still_used = {layer for each in self._store.images for layer in each.layers}
+        with _translated():
+            await asyncio.to_thread(self._content.remove, image.id, still_used)
         self._events.publish("image", "delete", image.id, {"name": image.id})
         log.info("removed image %s", image.id)
         return [*removed, ("Deleted", image.id)]
