@@ -1,11 +1,12 @@
 """Containers on networks: which ones at creation, joining and leaving while they run."""
 
+import logging
 from contextlib import ExitStack
 
 from msgspec.structs import replace
 
 from netd.addresses import Addresses
-from netd.errors import ForbiddenError, InvalidError, NotFoundError
+from netd.errors import ForbiddenError, InternalError, InvalidError, NotFoundError
 from netd.events import Events
 from netd.locks import Locks
 from netd.model import Container, ContainerRequest, Endpoint, EndpointRequest, Network
@@ -14,6 +15,8 @@ from netd.plumbing import UNPLUMBED
 from netd.runner import Runner
 from netd.sandboxes import Sandboxes
 from netd.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class Endpoints:
@@ -95,13 +98,18 @@ class Endpoints:
                     container = await self._sandboxes.join(container, endpoint)
                 undo.pop_all()
             if container.state.running:
-                self._runner.write_files(container)
+                self._write_files(container)
         self._events.network("connect", network, container=container.id)
 
     async def disconnect(self, network_reference: str, reference: str, *, force: bool) -> None:
-        """Take a container off a network; with `force` one that is not on it is no error."""
-        network = self._networks.network(network_reference)
+        """Take a container off a network; with `force` one that is not on it is no error.
+
+        A stopped container may also leave a network that has been removed meanwhile.
+        """
         id_ = self._find(reference).id
+        if await self._left_a_removed(network_reference, id_):
+            return
+        network = self._networks.network(network_reference)
         async with self._locks.held(id_):
             container = self._find(id_)
             endpoint = next((e for e in container.endpoints if e.network_id == network.id), None)
@@ -120,8 +128,32 @@ class Endpoints:
             container = replace(container, endpoints=remaining)
             self._store.containers.put(container)
             if container.state.running:
-                self._runner.write_files(container)
+                self._write_files(container)
         self._events.network("disconnect", network, container=container.id)
+
+    async def _left_a_removed(self, network_reference: str, id_: str) -> bool:
+        # There may be another one of its name by now.
+        known = self._store.networks.get(network_reference)
+        name = known.name if known else network_reference
+        async with self._locks.held(id_):
+            container = self._find(id_)
+            gone = [
+                endpoint.id
+                for endpoint in container.endpoints
+                if name in {endpoint.network_name, endpoint.network_id}
+                and endpoint.network_id not in self._store.networks
+            ]
+            if gone:
+                remaining = tuple(e for e in container.endpoints if e.id not in gone)
+                self._store.containers.put(replace(container, endpoints=remaining))
+            return bool(gone)
+
+    def _write_files(self, container: Container) -> None:
+        # Behind everything else: the container is on the network, or off it, whatever comes here.
+        try:
+            self._runner.write_files(container)
+        except InternalError as error:
+            log.error("hosts of %s: %s", container.name, error)  # noqa: TRY400
 
     def _find(self, reference: str) -> Container:
         return self._store.containers.find(reference.removeprefix("/"))
