@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from netd.api.docker.endpoints import EndpointSettings, endpoint_request
 from netd.api.docker.host_config import HostSettings, host_config
-from netd.api.docker.mounts import needed_sources
+from netd.api.docker.mounts import needed_sources, unmounted
 from netd.api.docker.refused import NULL_ONLY, check_refused
 from netd.api.docker.shapes import Int64, Json, TextMap, Texts, text_map, texts, unset
 from netd.api.requests import shaped
@@ -77,7 +77,7 @@ def creation(value: object, name: str, platform: str) -> Creation:
         raw_host = {key: each for key, each in raw_host.items() if key not in NULL_ONLY}
         # What the docker client makes of --security-opt systempaths=unconfined.
         host.security_opt = [*(host.security_opt or ()), "systempaths=unconfined"]
-    check_refused(raw, raw_host)
+    check_refused(_without_mounted(raw, host), raw_host)
     mode, endpoints = _endpoints(mode, body)
     request = ContainerRequest(
         name=name,
@@ -87,6 +87,14 @@ def creation(value: object, name: str, platform: str) -> Creation:
         platform=platform,
     )
     return Creation(request, tuple(needed_sources(host.mounts or ())), tuple(warnings))
+
+
+def _without_mounted(raw: Json, host: HostSettings) -> Json:
+    volumes = raw.get("Volumes")
+    if not isinstance(volumes, dict):
+        return raw
+    left = unmounted(volumes, texts(host.binds), text_map(host.tmpfs), host.mounts or ())
+    return {**raw, "Volumes": left}
 
 
 def _network_mode(host: HostSettings) -> str:

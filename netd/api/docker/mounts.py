@@ -59,6 +59,29 @@ def mounts(
     return wanted
 
 
+def unmounted(
+    volumes: Mapping[str, object],
+    binds: Sequence[str],
+    tmpfs: Mapping[str, str],
+    points: Sequence[MountPoint],
+) -> dict[str, object]:
+    """Return `Volumes` without the paths where the request itself says what is mounted.
+
+    docker-py names the target of each bind in both places.
+    """
+    bound = (text.split(":") for text in binds)
+    mounted = {
+        _clean(target)
+        for target in (
+            *(words[1] for words in bound if len(words) > 1),
+            *tmpfs,
+            *(point.target or "" for point in points),
+        )
+        if target
+    }
+    return {path: each for path, each in volumes.items() if _clean(path) not in mounted}
+
+
 def needed_sources(points: Sequence[MountPoint]) -> list[str]:
     """Return the host's paths that must be there; those of Binds are made where they are not."""
     return [

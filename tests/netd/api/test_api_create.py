@@ -246,6 +246,25 @@ async def test_what_cannot_be_honoured_is_refused_by_name(api: Api, field: str) 
     assert str(REFUSED[field])[:20] in message
 
 
+async def test_volumes_that_are_the_targets_of_mounts_are_taken(api: Api) -> None:
+    mounts = {
+        "Binds": ["/host:/bound:ro"],
+        "Tmpfs": {"/scratch": ""},
+        "Mounts": [{"Type": "bind", "Source": "/tmp", "Target": "/mounted"}],
+    }
+    volumes = {"/bound/": {}, "/scratch": {}, "/mounted": {}}
+
+    asked = await request_of(api, {"Volumes": volumes, "HostConfig": mounts})
+
+    assert {each.target for each in asked.host.mounts} == {"/bound", "/scratch", "/mounted"}
+
+
+async def test_a_volume_beside_the_mounts_is_refused_alone(api: Api) -> None:
+    body = {"Volumes": {"/a": {}, "/b": {}}, "HostConfig": {"Binds": ["/host:/a"]}}
+
+    assert await refusal(api, body) == "netd does not support: Volumes is {'/b': {}}"
+
+
 async def test_all_that_is_refused_is_said_at_once(api: Api) -> None:
     body = {"HostConfig": {"PidMode": "host", "Links": ["a"]}, "Volumes": {"/v": {}}}
 
