@@ -39,11 +39,11 @@ def pools(
     if not found and (gateways or ranges or auxiliary):
         raise CliError("--gateway, --ip-range and --aux-address need a --subnet they lie in")
     for gateway in gateways:
-        _put(_pool(found, gateway, "--gateway"), "Gateway", gateway)
+        _put(_pool(found, gateway), "Gateway", gateway)
     for part in ranges:
-        _put(_pool(found, part, "--ip-range"), "IPRange", part)
+        _put(_pool(found, part), "IPRange", part)
     for name, address in pairs(auxiliary, "--aux-address").items():
-        pool = _pool(found, address, "--aux-address")
+        pool = _pool(found, address)
         known = pool.setdefault("AuxiliaryAddresses", {})
         assert isinstance(known, dict)
         known[name] = address
@@ -111,20 +111,20 @@ def _last(given: Mapping[str, list[str]], key: str) -> str:
     return given.get(key, [""])[-1]
 
 
-def _pool(found: list[dict[str, object]], text: str, flag: str) -> dict[str, object]:
-    """Give the pool whose subnet holds an address or prefix; the daemon judges the rest."""
-    try:
-        inner = ip_network(text, strict=False) if "/" in text else ip_network(ip_address(text))
-    except ValueError as error:
-        raise CliError(f"{flag} {text!r} is no address") from error
+def _pool(found: list[dict[str, object]], text: str) -> dict[str, object]:
+    """Give the pool whose subnet holds an address or prefix.
+
+    What fits none goes to the first: the daemon judges, and tells all that is wrong at once.
+    """
     for pool in found:
         try:
+            inner = ip_network(text, strict=False) if "/" in text else ip_network(ip_address(text))
             outer = ip_network(str(pool["Subnet"]), strict=False)
-        except ValueError as error:
-            raise CliError(f"--subnet {pool['Subnet']!r} is no prefix") from error
+        except ValueError:
+            continue
         if outer.version == inner.version and outer.supernet_of(inner):  # type: ignore[arg-type]
             return pool
-    raise CliError(f"{flag} {text} lies in no --subnet")
+    return found[0]
 
 
 def _put(pool: dict[str, object], key: str, value: str) -> None:

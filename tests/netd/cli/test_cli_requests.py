@@ -175,17 +175,23 @@ def test_gateways_ranges_and_addresses_go_to_their_subnet() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("gateways", "sentence"),
-    [
-        (["10.2.0.1"], "--gateway 10.2.0.1 lies in no --subnet"),
-        (["nonsense"], "--gateway 'nonsense' is no address"),
-        (["10.1.0.1", "10.1.0.2"], "two values of Gateway"),
-    ],
-)
-def test_a_gateway_must_lie_in_one_subnet(gateways: list[str], sentence: str) -> None:
-    with pytest.raises(CliError, match=sentence):
-        pools(["10.1.0.0/16"], gateways, [], [])
+@pytest.mark.parametrize("gateway", ["10.2.0.1", "nonsense"])
+def test_what_fits_no_subnet_is_left_to_the_daemon(gateway: str) -> None:
+    made = pools(["10.1.0.0/16"], [gateway], ["10.3.0.0/24"], ["a=9.9.9.9"])
+
+    assert made == [
+        {
+            "Subnet": "10.1.0.0/16",
+            "Gateway": gateway,
+            "IPRange": "10.3.0.0/24",
+            "AuxiliaryAddresses": {"a": "9.9.9.9"},
+        }
+    ]
+
+
+def test_a_subnet_has_one_gateway() -> None:
+    with pytest.raises(CliError, match="two values of Gateway"):
+        pools(["10.1.0.0/16"], ["10.1.0.1", "10.1.0.2"], [], [])
 
 
 def test_network_create_sends_all_its_flags() -> None:
