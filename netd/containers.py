@@ -188,8 +188,9 @@ class Containers:
             if current.state.running:
                 raise ConflictError(f"container {current.name} was started again meanwhile")
             # Stored first: what a crash leaves of it is not to be started, but removed for good.
+            # A disk too full for that gets room by what is removed.
             current = replace(current, state=replace(current.state, removing=True))
-            self._store.containers.put(current)
+            self._store.containers.note(current)
             await self._unmake(current)
         log.info("removed container %s", current.name)
         self._events.container("destroy", current)
