@@ -57,6 +57,7 @@ class Endpoint:
     mac: str  # 02:42:0a:00:00:02
     addresses: tuple[Interface, ...]
     options: Mapping[str, str] = field(default_factory=dict)
+    host_interface: str = ""  # its other end, on the host; empty: the driver picks a name
 
 
 class Driver(Protocol):

@@ -33,6 +33,8 @@ else:
 
 PREDEFINED = ("bridge", "host", "none")
 
+Transport = Literal["tcp", "udp", "sctp"]
+
 
 class Subnet(Struct, frozen=True):
     """One subnet of a network, as it is used."""
@@ -108,6 +110,7 @@ class Endpoint(Struct, frozen=True):
     request: EndpointRequest = EndpointRequest()
     # All below is set while the container runs (the network has plumbed it), else empty.
     interface: str = ""  # inside the container: eth0
+    host_interface: str = ""  # its other end, on the host
     mac: str = ""
     addresses: tuple[Interface, ...] = ()
     gateways: tuple[Address, ...] = ()
@@ -116,6 +119,30 @@ class Endpoint(Struct, frozen=True):
     def joined(self) -> bool:
         """Whether it is plumbed now."""
         return bool(self.interface) or self.network_name in {"host", "none"}
+
+
+class PortRequest(Struct, frozen=True):
+    """What the user asked to have published: a port, or a run of ports that shifts together.
+
+    A run has exact ports of the host; only a single port may leave a choice.
+    """
+
+    port: int  # in the container, the first
+    protocol: Transport = "tcp"
+    count: int = 1
+    host_address: Address | None = None  # absent: the network's default
+    host_port: int = 0  # the first; zero: whichever is free
+    host_last: int = 0  # any from host_port to here; zero: exactly host_port
+
+
+class PortMapping(Struct, frozen=True):
+    """Ports of the host that lead to a container while it runs, a run that shifts together."""
+
+    host_address: Address  # the unspecified one: every address of its family
+    host_port: int  # the first
+    port: int  # in the container, the first
+    protocol: Transport = "tcp"
+    count: int = 1
 
 
 class Mount(Struct, frozen=True):
@@ -199,6 +226,8 @@ class HostConfig(Struct, frozen=True):
     log_driver: Literal["json-file", "none"] = "json-file"
     mounts: tuple[Mount, ...] = ()
     resources: Resources = Resources()
+    ports: tuple[PortRequest, ...] = ()
+    publish_all: bool = False  # every exposed port, too
     console_size: tuple[int, int] = (0, 0)  # rows, columns
 
 
@@ -242,6 +271,7 @@ class Container(Struct, frozen=True):
     path: str  # the program
     args: tuple[str, ...]
     endpoints: tuple[Endpoint, ...] = ()  # in the order of attachment
+    published: tuple[PortMapping, ...] = ()  # while it runs
     state: State = State()
 
     @property
@@ -330,6 +360,6 @@ __all__ = [
     "PREDEFINED", "Address", "Config", "Container", "ContainerRequest", "Endpoint",
     "EndpointRequest", "Event", "EventKind", "Exec", "ExecRequest", "HostConfig", "Image",
     "Interface",
-    "LogLine", "LogStream", "Mount", "Network", "NetworkRequest", "Prefix", "Resources", "State",
-    "Status", "Subnet", "SubnetRequest", "Ulimit",
+    "LogLine", "LogStream", "Mount", "Network", "NetworkRequest", "PortMapping", "PortRequest",
+    "Prefix", "Resources", "State", "Status", "Subnet", "SubnetRequest", "Transport", "Ulimit",
 ]  # fmt: skip
