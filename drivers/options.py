@@ -5,7 +5,7 @@ Options netd does not know are accepted, as Docker does; a value that cannot be 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Literal, TypeVar, get_args
 
 from drivers.addressing import interface_name_problem
@@ -33,6 +33,7 @@ class BridgeOptions:
     mtu_bytes: int | None = None  # absent: the daemon's or the uplink's
     interface_prefix: str = "eth"
     sources: Mapping[int, Address] = field(default_factory=dict)  # by family; SNAT to it
+    host_binding: Address | None = None  # where ports are published; absent: the daemon's default
 
 
 def bridge_options(options: Mapping[str, str]) -> tuple[BridgeOptions, list[str]]:
@@ -50,7 +51,6 @@ def bridge_options(options: Mapping[str, str]) -> tuple[BridgeOptions, list[str]
 
     for key in (BRIDGE + "default_bridge", NETWORK + "enable_ipv4", NETWORK + "enable_ipv6"):
         value(key, _boolean, default=True)
-    value(BRIDGE + "host_binding_ipv4", _ipv4, None)
     sources: dict[int, Address | None] = {
         4: value(NETWORK + "host_ipv4", _ipv4, None),
         6: value(NETWORK + "host_ipv6", _ipv6, None),
@@ -64,6 +64,8 @@ def bridge_options(options: Mapping[str, str]) -> tuple[BridgeOptions, list[str]
         mtu_bytes=value(NETWORK + "driver.mtu", _mtu, None),
         interface_prefix=value(NETWORK + "container_iface_prefix", _prefix, "eth"),
         sources={family: source for family, source in sources.items() if source is not None},
+        # Docker's name is older than its IPv6: an address of either family is taken.
+        host_binding=value(BRIDGE + "host_binding_ipv4", _address, None),
     )
     return said, problems
 
@@ -107,6 +109,13 @@ def _prefix(text: str) -> str:
     if problem := interface_name_problem(f"{text}00"):
         raise ValueError(f"makes no interface name with a number behind it: it {problem}")
     return text
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ip_address(text) if text else None
+    except ValueError:
+        raise ValueError("must be an IPv4 or IPv6 address") from None
 
 
 def _ipv4(text: str) -> IPv4Address | None:

@@ -40,6 +40,7 @@ def test_options_are_understood() -> None:
         N + "driver.mtu": "1400",
         N + "container_iface_prefix": "lan",
         N + "host_ipv4": "192.0.2.1",
+        B + "host_binding_ipv4": "127.0.0.1",
     }
 
     assert bridge_options(options) == (
@@ -52,9 +53,19 @@ def test_options_are_understood() -> None:
             mtu_bytes=1400,
             interface_prefix="lan",
             sources={4: IPv4Address("192.0.2.1")},
+            host_binding=IPv4Address("127.0.0.1"),
         ),
         [],
     )
+
+
+@pytest.mark.parametrize(("text", "address"), [("::1", ip_address("::1")), ("", None)])
+def test_ports_may_be_published_at_an_ipv6_address_or_the_daemons_default(
+    text: str, address: object
+) -> None:
+    said, problems = bridge_options({B + "host_binding_ipv4": text})
+
+    assert (said.host_binding, problems) == (address, [])
 
 
 @pytest.mark.parametrize(
@@ -64,7 +75,6 @@ def test_options_are_understood() -> None:
         (N + "enable_ipv4", "true"),
         (N + "unknown", "anything"),
         (B + "default_bridge", "true"),
-        (B + "host_binding_ipv4", "0.0.0.0"),
         (B + "trusted_host_interfaces", "eth0:eth1"),
         ("parent", "eth0"),
     ],
@@ -96,7 +106,7 @@ def test_options_without_effect_here_are_accepted(key: str, value: str) -> None:
         (B + "default_bridge", "maybe", "must be true or false"),
         (B + "gateway_mode_ipv4", "bridge", "one of nat, nat-unprotected, routed, isolated"),
         (B + "gateway_mode_ipv6", "", "one of nat, nat-unprotected, routed, isolated"),
-        (B + "host_binding_ipv4", "localhost", "must be an IPv4 address"),
+        (B + "host_binding_ipv4", "localhost", "must be an IPv4 or IPv6 address"),
     ],
 )
 def test_an_impossible_value_is_named_with_its_key(key: str, value: str, why: str) -> None:
