@@ -74,19 +74,28 @@ def gateways(network: Network) -> Sequence[Address]:
     return tuple(found.values())
 
 
-def default_gateways(container: Container) -> Mapping[int, tuple[str, Address] | None]:
-    """Return the interface and the address of each family's default route; None for no route.
+def gateway_endpoints(container: Container) -> Mapping[int, Endpoint | None]:
+    """Return the endpoint that gives each family's default route; None for no route.
 
     The network with the highest gateway priority gives it, among equals the one attached first;
     each family is decided for itself, so a network without IPv6 leaves that to the next.
     """
     ranked = sorted(container.endpoints, key=lambda each: -each.request.gateway_priority)
-    chosen: dict[int, tuple[str, Address] | None] = {4: None, 6: None}
+    chosen: dict[int, Endpoint | None] = {4: None, 6: None}
     for endpoint in ranked:
         for gateway in endpoint.gateways:
-            if chosen[gateway.version] is None:
-                chosen[gateway.version] = (endpoint.interface, gateway)
+            chosen[gateway.version] = chosen[gateway.version] or endpoint
     return chosen
+
+
+def default_gateways(container: Container) -> Mapping[int, tuple[str, Address] | None]:
+    """Return the interface and the address of each family's default route; None for no route."""
+    found: dict[int, tuple[str, Address] | None] = {4: None, 6: None}
+    for family, endpoint in gateway_endpoints(container).items():
+        if endpoint is not None:
+            gateway = next(each for each in endpoint.gateways if each.version == family)
+            found[family] = (endpoint.interface, gateway)
+    return found
 
 
 def _mac(endpoint: Endpoint, addresses: tuple[Interface, ...]) -> str:

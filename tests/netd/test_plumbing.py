@@ -3,7 +3,7 @@ from ipaddress import ip_address, ip_interface
 from makers import container, endpoint, network, subnet
 from msgspec.structs import replace
 
-from netd.plumbing import default_gateways, gateways, plumbed, unplumbed
+from netd.plumbing import default_gateways, gateway_endpoints, gateways, plumbed, unplumbed
 
 DUAL = network("dual", subnet(), subnet("fd00::/64", "fd00::1"))
 BACK = network("back", subnet("10.1.0.0/24", "10.1.0.1"))
@@ -45,6 +45,13 @@ def test_the_network_attached_first_gives_the_default_route_of_each_family_it_ha
     }
 
 
+def test_the_endpoints_of_both_default_routes_may_differ() -> None:
+    first = endpoint(BACK, "10.1.0.2/24", interface="eth0")
+    second = endpoint(DUAL, "10.0.0.2/24", "fd00::2/64", interface="eth1")
+
+    assert gateway_endpoints(container("web", first, second)) == {4: first, 6: second}
+
+
 def test_a_higher_priority_wins_over_the_order() -> None:
     second = endpoint(DUAL, "10.0.0.2/24", interface="eth1", gateway_priority=1)
     web = container("web", endpoint(BACK, "10.1.0.2/24"), second)
@@ -56,3 +63,4 @@ def test_without_a_way_out_there_is_no_default_route() -> None:
     inside = replace(endpoint(BACK, "10.1.0.2/24"), gateways=())
 
     assert default_gateways(container("web", inside)) == {4: None, 6: None}
+    assert gateway_endpoints(container("web", inside)) == {4: None, 6: None}
