@@ -19,6 +19,7 @@ from netd.model import Address
 
 FILE = Path("/etc/netd/netd.toml")
 LISTS = ("default-address-pool", "dns")
+FIREWALL_BACKENDS = ("iptables", "nftables")
 LOG_LEVELS = ("debug", "info", "warning", "warn", "error", "fatal")
 
 
@@ -35,6 +36,8 @@ class DaemonConfig(Struct, frozen=True):
     log_level: str = "info"
     default_runtime: str = ""  # empty: the first that works
     group: str = "netd"  # may use the socket, where it exists
+    firewall_backend: str = ""  # empty: what the machine has
+    ip: Address | None = None  # of the host, for published ports; absent: every one
 
 
 def daemon_config(
@@ -57,23 +60,15 @@ def daemon_config(
         host=_socket(texts.get("host", [f"unix://{exec_root}/netd.sock"])[0], problems),
         pidfile=Path(texts.get("pidfile", [f"{exec_root}/netd.pid"])[0]),
         address_pools=_pools(texts.get("default-address-pool", []), problems),
-        dns=_addresses(texts.get("dns", []), problems),
+        dns=_addresses("dns", texts.get("dns", []), problems),
         mtu=_mtu(texts.get("mtu", ["0"])[0], problems),
         log_level=texts.get("log-level", ["info"])[0],
         default_runtime=texts.get("default-runtime", [""])[0],
         group=texts.get("group", ["netd"])[0],
+        firewall_backend=texts.get("firewall-backend", [""])[0],
+        ip=_address("ip", texts.get("ip", [])[:1], problems),
     )
-    problems += [
-        f"{name} must be an absolute path: {str(path)!r}"
-        for name, path in (
-            ("data-root", config.data_root),
-            ("exec-root", config.exec_root),
-            ("pidfile", config.pidfile),
-        )
-        if not path.is_absolute()
-    ]
-    if config.log_level not in LOG_LEVELS:
-        problems.append(f"log-level must be one of {', '.join(LOG_LEVELS)}: {config.log_level!r}")
+    problems += _problems(config)
     if problems:
         raise InvalidError("; ".join(problems))
     return config
@@ -81,7 +76,7 @@ def daemon_config(
 
 NAMES = (
     "data-root", "exec-root", "host", "pidfile", "default-address-pool", "dns", "mtu",
-    "log-level", "default-runtime", "group",
+    "log-level", "default-runtime", "group", "firewall-backend", "ip",
 )  # fmt: skip
 
 
@@ -138,13 +133,13 @@ def _pools(texts: Sequence[str], problems: list[str]) -> tuple[ipam.Pool, ...]:
     return tuple(pools) or ipam.DEFAULT_POOLS
 
 
-def _addresses(texts: Sequence[str], problems: list[str]) -> tuple[Address, ...]:
+def _addresses(name: str, texts: Sequence[str], problems: list[str]) -> tuple[Address, ...]:
     addresses: list[Address] = []
     for text in texts:
         try:
             addresses.append(ip_address(text))
         except ValueError:
-            problems.append(f"dns is not an address: {text!r}")
+            problems.append(f"{name} is not an address: {text!r}")
     return tuple(addresses)
 
 
@@ -155,3 +150,31 @@ def _mtu(text: str, problems: list[str]) -> int | None:
         problems.append(f"mtu must be from 68 to 65535: {text!r}")
         return None
     return int(text)
+
+
+def _address(name: str, texts: Sequence[str], problems: list[str]) -> Address | None:
+    address = next(iter(_addresses(name, texts, problems)), None)
+    if getattr(address, "scope_id", None):  # no rule of a firewall can hold one
+        problems.append(f"{name} must have no interface: {str(address)!r}")
+    return address
+
+
+def _problems(config: DaemonConfig) -> list[str]:
+    folders = {
+        "data-root": config.data_root,
+        "exec-root": config.exec_root,
+        "pidfile": config.pidfile,
+    }
+    relative = [
+        f"{name} must be an absolute path: {str(path)!r}"
+        for name, path in folders.items()
+        if not path.is_absolute()
+    ]
+    return relative + [
+        f"{name} must be one of {', '.join(choices)}: {value!r}"
+        for name, value, choices in (
+            ("log-level", config.log_level, LOG_LEVELS),
+            ("firewall-backend", config.firewall_backend or "iptables", FIREWALL_BACKENDS),
+        )
+        if value not in choices
+    ]

@@ -37,6 +37,14 @@ class DaemonOptions:
     dns: Annotated[
         list[str], typer.Option("--dns", metavar="address", help="Name server to forward to")
     ] = field(default_factory=list)
+    ip: Annotated[
+        str, typer.Option("--ip", metavar="address", help="Host address of published ports (any)",
+                          show_default=False)
+    ] = ""  # fmt: skip
+    firewall_backend: Annotated[
+        str, typer.Option("--firewall-backend", metavar="name",
+                          help="iptables or nftables (what the machine has)", show_default=False)
+    ] = ""  # fmt: skip
     mtu: Annotated[int | None, typer.Option("--mtu", metavar="octets", help="MTU of networks")] = (
         None
     )

@@ -44,6 +44,29 @@ def test_lists_come_from_the_file_as_arrays_and_from_the_environment_as_words(
     assert from_environment.dns == (ip_address("192.0.2.1"), ip_address("2001:db8::1"))
 
 
+def test_the_address_of_published_ports_and_the_firewall_are_left_open() -> None:
+    config = daemon_config({}, {})
+
+    assert (config.ip, config.firewall_backend) == (None, "")
+
+
+def test_the_address_of_published_ports_and_the_firewall_are_taken_from_all_places(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "netd.toml"
+    file.write_text('ip = "192.0.2.1"\nfirewall-backend = "iptables"\n')
+
+    from_file = daemon_config({}, {}, file)
+    from_environment = daemon_config({}, {"NETD_IP": "::1"}, file)
+    from_flag = daemon_config(
+        {"firewall-backend": "nftables"}, {"NETD_FIREWALL_BACKEND": "iptables"}, file
+    )
+
+    assert (from_file.ip, from_file.firewall_backend) == (ip_address("192.0.2.1"), "iptables")
+    assert from_environment.ip == ip_address("::1")
+    assert from_flag.firewall_backend == "nftables"
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     flags = {
         "mtu": "99999",
@@ -51,6 +74,8 @@ def test_all_mistakes_are_told_at_once() -> None:
         "data-root": "relative",
         "host": "tcp://0.0.0.0:1",
         "log-level": "loud",
+        "firewall-backend": "bricks",
+        "ip": "10.0.0.256",
         "default-address-pool": ["base=10.0.0.0/8"],
     }
 
@@ -59,6 +84,14 @@ def test_all_mistakes_are_told_at_once() -> None:
 
     for value in ("99999", "nowhere", "relative", "tcp://0.0.0.0:1", "loud", "base=10.0.0.0/8"):
         assert value in str(caught.value)
+    assert "firewall-backend must be one of iptables, nftables: 'bricks'" in str(caught.value)
+    assert "ip is not an address: '10.0.0.256'" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [["192.0.2.1", "192.0.2.2"], 5, "fe80::1%eth0"])
+def test_published_ports_have_one_plain_address(value: object) -> None:
+    with pytest.raises(InvalidError, match="ip "):
+        daemon_config({"ip": value}, {})
 
 
 def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:

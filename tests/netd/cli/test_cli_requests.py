@@ -248,7 +248,12 @@ def test_pairs_may_hold_further_equal_signs() -> None:
 
 
 def test_the_daemon_is_given_only_what_was_said() -> None:
-    options = DaemonOptions(data_root="/d", dns=["10.0.0.1"], mtu=1400)
+    options = DaemonOptions(data_root="/d", dns=["10.0.0.1"], mtu=1400, firewall_backend="nftables")
 
-    assert given(options) == {"data-root": "/d", "dns": ["10.0.0.1"], "mtu": 1400}
+    assert given(options) == {
+        "data-root": "/d",
+        "dns": ["10.0.0.1"],
+        "mtu": 1400,
+        "firewall-backend": "nftables",
+    }
     assert given(options, "unix:///s")["host"] == "unix:///s"
