@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from netd.api.docker.port_answers import open_at, published_at
+from netd.api.docker.ports import PortSpan, port_span
 from netd.api.filters import Filters, any_holds, found, labels_hold, one_of
 from netd.api.requests import moment
 from netd.api.services import DaemonServices
@@ -12,6 +14,7 @@ from netd.model import Container, Image, Status
 
 LIST_KEYS = (
     "id", "name", "label", "label!", "status", "ancestor", "network", "exited", "before", "since",
+    "publish", "expose",
 )  # fmt: skip
 PRUNE_KEYS = ("until", "label", "label!")
 _STATUSES = (
@@ -77,6 +80,8 @@ class _Matching:
         self._networks = {
             reference: _network_id(daemon, reference) for reference in chosen.get("network", ())
         }
+        self._published = _spans(chosen, "publish")
+        self._exposed = _spans(chosen, "expose")
 
     def holds(self, container: Container) -> bool:
         """Return whether all filters hold for a container."""
@@ -94,10 +99,19 @@ class _Matching:
             )
             and any_holds(chosen, "network", lambda value: self._on(container, value))
             and ("ancestor" not in chosen or self._descends(container))
+            and self._reached(container)
         )
 
     def _on(self, container: Container, reference: str) -> bool:
         return any(e.network_id == self._networks[reference] for e in container.endpoints)
+
+    def _reached(self, container: Container) -> bool:
+        # As in Docker: `publish` is about the host's port, and the two are alternatives.
+        return (
+            not (self._published or self._exposed)
+            or any(published_at(container, each) for each in self._published)
+            or any(open_at(container, each) for each in self._exposed)
+        )
 
     def _descends(self, container: Container) -> bool:
         layers = self._layers.get(container.image_id, set())
@@ -116,6 +130,16 @@ def _between(daemon: DaemonServices, chosen: Filters) -> Sequence[Container]:
         mark = daemon.containers.container(reference)
         ranked = [each for each in ranked if each.created > mark.created]
     return ranked
+
+
+def _spans(chosen: Filters, key: str) -> list[PortSpan]:
+    spans: list[PortSpan] = []
+    for value in chosen.get(key, ()):
+        span = port_span(value)
+        if span is None:
+            raise InvalidError(f"invalid filter '{key}={value}'")
+        spans.append(span)
+    return spans
 
 
 def _image(daemon: DaemonServices, reference: str) -> Image | None:

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from netd.api.docker.endpoints import EndpointSettings, endpoint_request
 from netd.api.docker.host_config import HostSettings, host_config
 from netd.api.docker.mounts import needed_sources, unmounted
+from netd.api.docker.ports import asked_ports
 from netd.api.docker.refused import NULL_ONLY, check_refused
-from netd.api.docker.shapes import Int64, Json, TextMap, Texts, text_map, texts, unset
+from netd.api.docker.shapes import Int64, Json, TextMap, Texts, text_map, texts
 from netd.api.requests import shaped
 from netd.errors import InvalidError
 from netd.model import Config, ContainerRequest, EndpointRequest
 
-_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9_](?:[a-zA-Z0-9._-]{0,62})")
 _DOMAINNAME = re.compile(r"[a-zA-Z0-9_.-]{0,253}")
 _CONTAINER_MODE = "container:"
@@ -68,10 +68,6 @@ def creation(value: object, name: str, platform: str) -> Creation:
     raw_host = dict(cast("Json", raw.get("HostConfig") or {}))
     host = body.host_config or HostSettings()
     mode = _network_mode(host)
-    warnings: list[str] = []
-    if mode == "host" and not unset(raw_host.get("PortBindings")):
-        del raw_host["PortBindings"]
-        warnings.append("Published ports are discarded when using host network mode")
     opened = [raw_host.get(name) for name in NULL_ONLY] == [[], []]
     if opened:
         raw_host = {key: each for key, each in raw_host.items() if key not in NULL_ONLY}
@@ -79,14 +75,19 @@ def creation(value: object, name: str, platform: str) -> Creation:
         host.security_opt = [*(host.security_opt or ()), "systempaths=unconfined"]
     check_refused(_without_mounted(raw, host), raw_host)
     mode, endpoints = _endpoints(mode, body)
+    ports = asked_ports(body.exposed_ports or (), host.port_bindings)
+    warnings: tuple[str, ...] = ()
+    if mode == "host" and (ports.requests or host.publish_all_ports):
+        ports, host.publish_all_ports = ports._replace(requests=()), False
+        warnings = ("Published ports are discarded when using host network mode",)
     request = ContainerRequest(
         name=name,
-        config=_config(body),
-        host=host_config(host, mode),
+        config=_config(body, ports.exposed),
+        host=host_config(host, mode, ports.requests),
         endpoints=endpoints,
         platform=platform,
     )
-    return Creation(request, tuple(needed_sources(host.mounts or ())), tuple(warnings))
+    return Creation(request, tuple(needed_sources(host.mounts or ())), warnings)
 
 
 def _without_mounted(raw: Json, host: HostSettings) -> Json:
@@ -145,7 +146,7 @@ def _check_together(mode: str, named: set[str]) -> None:
         )
 
 
-def _config(body: CreateBody) -> Config:
+def _config(body: CreateBody, exposed_ports: tuple[str, ...]) -> Config:
     if not body.image:
         raise InvalidError("no image is named: Config.Image is empty")
     _check_config(body)
@@ -165,7 +166,7 @@ def _config(body: CreateBody) -> Config:
         attach_stdin=bool(body.attach_stdin),
         attach_stdout=bool(body.attach_stdout),
         attach_stderr=bool(body.attach_stderr),
-        exposed_ports=tuple(port for key in body.exposed_ports or () for port in _ports(key)),
+        exposed_ports=exposed_ports,
         stop_signal=body.stop_signal or "",
         stop_timeout_s=body.stop_timeout,
     )
@@ -191,12 +192,3 @@ def _words(value: list[str] | str | None) -> tuple[str, ...] | None:
     if value is None:
         return None
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _ports(key: str) -> list[str]:
-    match = _PORT.fullmatch(key)
-    if match:
-        first, last = int(match[1]), int(match[2] or match[1])
-        if 0 < first <= last < 65536:
-            return [f"{port}/{match[3] or 'tcp'}" for port in range(first, last + 1)]
-    raise InvalidError(f"invalid exposed port: {key!r}")

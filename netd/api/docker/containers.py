@@ -9,6 +9,7 @@ from msgspec import Struct
 from netd.api.docker.endpoints import endpoint_answer
 from netd.api.docker.host_config import host_config_answer
 from netd.api.docker.mounts import mount_answers
+from netd.api.docker.port_answers import port_list_answer, ports_answer
 from netd.api.docker.shapes import Json
 from netd.api.docker.times import duration, rfc3339, unix
 from netd.api.versions import Version
@@ -70,7 +71,7 @@ def summary_answer(container: Container, image: str, now: datetime, version: Ver
         "ImageID": container.image_id,
         "Command": _command(container),
         "Created": unix(container.created),
-        "Ports": _ports(container),
+        "Ports": port_list_answer(container),
         "Labels": dict(container.config.labels),
         "State": container.state.status.value,
         "Status": status_text(container, now),
@@ -177,7 +178,7 @@ def _network_settings(container: Container, sandbox: Path | None, version: Versi
         "Bridge": "",
         "SandboxID": container.id if up else "",
         "SandboxKey": str(sandbox) if up and sandbox else "",
-        "Ports": dict.fromkeys(container.config.exposed_ports) if up else {},
+        "Ports": ports_answer(container),
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
@@ -203,13 +204,6 @@ def _networks(container: Container, version: Version) -> Json:
         endpoint.network_name: endpoint_answer(container, endpoint, version)
         for endpoint in container.endpoints
     }
-
-
-def _ports(container: Container) -> list[Json]:
-    if not container.state.running:
-        return []
-    pairs = (port.partition("/") for port in container.config.exposed_ports)
-    return [{"PrivatePort": int(port), "Type": kind} for port, _, kind in pairs]
 
 
 def _command(container: Container) -> str:

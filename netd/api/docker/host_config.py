@@ -6,9 +6,10 @@ from typing import Literal
 from msgspec import Struct
 
 from netd.api.docker.mounts import MountPoint, binds_answer, mounts, tmpfs_answer
+from netd.api.docker.ports import Bindings, bindings_answer
 from netd.api.docker.shapes import Characters, Int64, Json, TextMap, Texts, or_null, text_map, texts
 from netd.errors import InvalidError
-from netd.model import HostConfig, Resources, Ulimit
+from netd.model import HostConfig, PortRequest, Resources, Ulimit
 
 _MEMORY_AT_LEAST = 6 << 20
 
@@ -64,9 +65,13 @@ class HostSettings(Struct, rename="pascal"):
     cpuset_mems: str | None = None
     pids_limit: Int64 | None = None
     ulimits: list[UlimitSettings] | None = None
+    port_bindings: Bindings = None
+    publish_all_ports: bool | None = None
 
 
-def host_config(settings: HostSettings, network_mode: str) -> HostConfig:
+def host_config(
+    settings: HostSettings, network_mode: str, ports: tuple[PortRequest, ...]
+) -> HostConfig:
     """Return the model's value; raises InvalidError for what cannot be, in Docker's words."""
     default = HostConfig()
     for server in texts(settings.dns):
@@ -109,6 +114,8 @@ def host_config(settings: HostSettings, network_mode: str) -> HostConfig:
             texts(settings.binds), text_map(settings.tmpfs), tuple(settings.mounts or ())
         ),
         resources=_resources(settings),
+        ports=ports,
+        publish_all=bool(settings.publish_all_ports),
         console_size=settings.console_size or (0, 0),
     )
 
@@ -120,7 +127,7 @@ def host_config_answer(host: HostConfig) -> Json:
         "ContainerIDFile": "",
         "LogConfig": {"Type": host.log_driver, "Config": {}},
         "NetworkMode": host.network_mode,
-        "PortBindings": {},
+        "PortBindings": bindings_answer(host.ports),
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
@@ -140,7 +147,7 @@ def host_config_answer(host: HostConfig) -> Json:
         "OomScoreAdj": host.oom_score_adj,
         "PidMode": "",
         "Privileged": host.privileged,
-        "PublishAllPorts": False,
+        "PublishAllPorts": host.publish_all,
         "ReadonlyRootfs": host.read_only_rootfs,
         "SecurityOpt": or_null(host.security_opt),
         **_map_answers(host),

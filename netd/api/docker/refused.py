@@ -10,8 +10,6 @@ from netd.api.docker.shapes import Json, unset
 from netd.errors import InvalidError
 
 HOST_CONFIG: Mapping[str, tuple[object, ...]] = {
-    "PortBindings": (),
-    "PublishAllPorts": (),
     "Links": (),
     "VolumesFrom": (),
     "VolumeDriver": ("local",),

@@ -206,8 +206,6 @@ async def test_networks_are_merged_from_all_places(
 
 
 REFUSED: dict[str, Any] = {
-    "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]},
-    "PublishAllPorts": True,
     "Links": ["a:b"],
     "VolumesFrom": ["a"],
     "VolumeDriver": "nfs",
@@ -397,15 +395,6 @@ async def test_what_makes_no_sense_is_refused_in_a_sentence(
     api: Api, body: dict[str, Any], message: str
 ) -> None:
     assert (await refusal(api, body)).startswith(message)
-
-
-async def test_published_ports_on_the_hosts_network_give_a_warning(api: Api) -> None:
-    host = {"NetworkMode": "host", "PortBindings": REFUSED["PortBindings"]}
-
-    answer = await api("POST", "/containers/create", {"Image": "demo", "HostConfig": host})
-
-    assert answer.status == 201
-    assert answer.json["Warnings"] == ["Published ports are discarded when using host network mode"]
 
 
 async def test_unmasked_paths_become_the_security_option_they_were(api: Api) -> None:
