@@ -5,7 +5,17 @@ import re
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from netd.api import absent, containers, events, execs, images, networks, process_streams, system
+from netd.api import (
+    absent,
+    containers,
+    events,
+    execs,
+    images,
+    netd_ports,
+    networks,
+    process_streams,
+    system,
+)
 from netd.api.answers import HEADERS, NoAnswer, empty_answer
 from netd.api.connection import Connection
 from netd.api.errors import error_answer, message_answer, unexpected_answer
@@ -15,7 +25,9 @@ from netd.api.state import DAEMON, STREAMS, WORK, await_work, end_streams
 from netd.api.versions import PREFIX, version_of
 from netd.errors import NetdError
 
-_MODULES = (system, containers, process_streams, execs, images, networks, events, absent)
+_MODULES = (
+    system, containers, process_streams, execs, images, networks, events, netd_ports, absent,
+)  # fmt: skip
 
 
 def application(daemon: DaemonServices) -> web.Application:

@@ -17,6 +17,7 @@ from netd.model import (
     LogLine,
     Network,
     NetworkRequest,
+    PortRequest,
 )
 from netd.streams import Stream
 from netd.system import System
@@ -54,6 +55,16 @@ class Endpoints(Protocol):
 
     async def disconnect(self, network: str, container: str, /, *, force: bool) -> None:
         """Take a container off a network."""
+
+
+class Ports(Protocol):
+    """Published ports of containers that are there already."""
+
+    async def add(self, reference: str, requests: Sequence[PortRequest], /) -> Container:
+        """Publish more ports, at once where the container runs; return the container then."""
+
+    async def remove(self, reference: str, requests: Sequence[PortRequest], /) -> Container:
+        """Take ports away; a request without a port of the host means all that lead to its port."""
 
 
 class ContainerVerbs(Protocol):
@@ -222,6 +233,10 @@ class DaemonServices(Protocol):
     @property
     def endpoints(self) -> Endpoints:
         """Return who puts containers on networks."""
+
+    @property
+    def ports(self) -> Ports:
+        """Return who publishes ports of containers."""
 
     @property
     def containers(self) -> Containers:

@@ -1,8 +1,11 @@
 """A daemon in memory: the services that `netd.api.services` describes, without a kernel."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from netd.config import DaemonConfig
 from netd.errors import (
@@ -17,6 +20,8 @@ from netd.model import (
     Image,
     Network,
     NetworkRequest,
+    PortMapping,
+    PortRequest,
 )
 from netd.system import System
 from tests.netd.fake_processes import FakeContainers, FakeExecs, Scripted
@@ -83,6 +88,43 @@ class FakeEndpoints(Scripted):
 
     async def disconnect(self, network: str, container: str, *, force: bool) -> None:
         self.called("disconnect", network, container, force)
+
+
+class FakePorts(Scripted):
+    """Publishes what it is asked for on 0.0.0.0; a port that is left open becomes 49153."""
+
+    def __init__(self, daemon: "FakeDaemon") -> None:
+        super().__init__()
+        self._daemon = daemon
+
+    async def add(self, reference: str, requests: Sequence[PortRequest]) -> Container:
+        self.called("add", reference, tuple(requests))
+        found = self._daemon.containers.container(reference)
+        new = tuple(
+            PortMapping(
+                host_address=each.host_address or ip_address("0.0.0.0"),
+                host_port=each.host_port or 49153,
+                port=each.port,
+                protocol=each.protocol,
+                count=each.count,
+            )
+            for each in requests
+        )
+        host = replace(found.host, ports=(*found.host.ports, *requests))
+        return self._daemon.containers.add(
+            replace(found, host=host, published=(*found.published, *new))
+        )
+
+    async def remove(self, reference: str, requests: Sequence[PortRequest]) -> Container:
+        self.called("remove", reference, tuple(requests))
+        found = self._daemon.containers.container(reference)
+        gone = {(each.port, each.protocol, each.host_port) for each in requests}
+        left = tuple(
+            each
+            for each in found.published
+            if not gone & {(each.port, each.protocol, port) for port in (0, each.host_port)}
+        )
+        return self._daemon.containers.add(replace(found, published=left))
 
 
 class FakeImages(Scripted):
@@ -156,6 +198,7 @@ class FakeDaemon:
         self.images = FakeImages()
         self.networks = FakeNetworks(self)
         self.endpoints = FakeEndpoints()
+        self.ports = FakePorts(self)
         self.containers = FakeContainers(self, root)
         self.execs = FakeExecs(self)
         self.broken: Exception | None = None  # what `system` raises
