@@ -63,13 +63,13 @@ class AskedPorts(NamedTuple):
 
 def asked_ports(exposed: Iterable[str], bindings: Bindings) -> AskedPorts:
     """Return what ExposedPorts and PortBindings ask for; raises InvalidError with all mistakes."""
-    reading = _Reading()
-    spans = [reading.exposed(key) for key in exposed]
-    asked = [
-        reading.binding(key, each)
-        for key, given in (bindings or {}).items()
-        for each in given or [None]  # none at all: as one that leaves everything open
-    ]
+    reading, bindings = _Reading(), bindings or {}
+    spans = [reading.exposed(key) for key in exposed if key not in bindings]
+    asked: list[_Asked] = []
+    for key, given in bindings.items():
+        span = reading.span(key)
+        # None at all is as good as one that leaves everything open.
+        asked += [reading.binding(key, span, each or PortBinding()) for each in given or [None]]
     reading.check()
     published = [each.span for each in asked]
     for verb, named in (("expose", spans), ("publish", published)):
@@ -111,11 +111,10 @@ class _Asked(NamedTuple):
 
 
 class _Reading:
-    """Reads the words of one request, each but once, and keeps its mistakes."""
+    """Reads the words of one request and keeps its mistakes."""
 
     def __init__(self) -> None:
         self._problems: list[str] = []
-        self._spans: dict[str, PortSpan | None] = {}
         self._addresses: dict[str, Address | None] = {"": None}
 
     def check(self) -> None:
@@ -128,19 +127,21 @@ class _Reading:
 
     def exposed(self, key: str) -> PortSpan:
         """Return the ports of a key of ExposedPorts."""
-        return self._span(key) or self._wrong(f"invalid exposed port: {key!r}")
+        return port_span(key) or self._wrong(f"invalid exposed port: {key!r}")
 
-    def binding(self, key: str, given: PortBinding | None) -> _Asked:
-        """Return a binding of the port or ports that a key names."""
-        span = self._span(key) or self._wrong(f"invalid port specification: {_quoted(key)}")
-        asked = given or PortBinding()
-        text = asked.host_ip or ""
+    def span(self, key: str) -> PortSpan:
+        """Return the ports of a key of PortBindings."""
+        return port_span(key) or self._wrong(f"invalid port specification: {_quoted(key)}")
+
+    def binding(self, key: str, span: PortSpan, given: PortBinding) -> _Asked:
+        """Return one of the bindings of a key, whose ports are given."""
+        text = given.host_ip or ""
         if text not in self._addresses:
             self._addresses[text] = _address(text)
         address = self._addresses[text]
         if text and address is None:
             self._wrong(f"invalid IP address: {text} (of {key})")
-        return _Asked(span, address, *self._host_ports(key, span, asked.host_port or ""))
+        return _Asked(span, address, *self._host_ports(key, span, given.host_port or ""))
 
     def _host_ports(self, key: str, span: PortSpan, text: str) -> tuple[int, int]:
         if text in {"", "0"}:
@@ -155,15 +156,9 @@ class _Reading:
             )
         return numbers or (0, 0)
 
-    def _span(self, key: str) -> PortSpan | None:
-        if key not in self._spans:
-            self._spans[key] = port_span(key)
-        return self._spans[key]
-
     def _wrong(self, problem: str) -> PortSpan:
         """Note a mistake; return what stands in for the ports that are not to be had."""
-        if problem not in self._problems[-1:]:  # every binding of a wrong key says it again
-            self._problems.append(problem)
+        self._problems.append(problem)
         return PortSpan("tcp", 1, 1)
 
 

@@ -196,6 +196,12 @@ async def test_all_mistakes_about_ports_are_told_at_once(api: Api) -> None:
     )
 
 
+async def test_a_port_that_is_exposed_because_it_is_published_is_wrong_once(api: Api) -> None:
+    said = await refusal(api, {"0/tcp": [binding("80")]}, {"0/tcp": {}})
+
+    assert said == 'invalid port specification: "0/tcp"'
+
+
 async def test_a_long_range_of_mistakes_is_told_in_short(api: Api) -> None:
     said = await refusal(api, {f"{port}/tcp": [binding("x")] for port in range(1, 1001)})
 
