@@ -14,6 +14,7 @@ _CONTAINER_WORK = {
     "attach": "netd.cli.attach:attach",
     "exec": "netd.cli.execs:exec_",
     "logs": "netd.cli.logs:logs",
+    "port": "netd.cli.ports:port",
 }
 _CONTAINERS = {"ps": "netd.cli.containers:ps"} | _CONTAINER_WORK
 _NETWORK = {

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from netd.cli.client import filters
-from netd.cli.shapes import ContainerSummary, Port
+from netd.cli.port_texts import ports_text
+from netd.cli.shapes import ContainerSummary
 from netd.cli.tables import Listing, label_of, labels_text, shortened
 from netd.cli.units import ago, created_at, human_size
 from netd.cli.words import NONE, Filters, Form, NoTrunc, Quiet, client_of
@@ -91,18 +92,6 @@ def row(summary: ContainerSummary, *, whole: bool = False) -> dict[str, object]:
         "Networks": ",".join(sorted(summary.get("NetworkSettings", {}).get("Networks", {}))),
         "LocalVolumes": str(sum(1 for m in summary.get("Mounts", []) if m.get("Name"))),
     }  # fmt: skip
-
-
-def ports_text(ports: list[Port]) -> str:
-    """Say ports in one cell, published ones last: `90/tcp, 0.0.0.0:8080->80/tcp`."""
-    shown = set()
-    for port in ports:
-        inside = f"{port['PrivatePort']}/{port.get('Type', 'tcp')}"
-        address = port.get("IP", "")
-        outside = f"{f'[{address}]' if ':' in address else address}:{port.get('PublicPort')}->"
-        published = bool(port.get("PublicPort"))
-        shown.add((published, port["PrivatePort"], (outside if published else "") + inside))
-    return ", ".join(text for *_, text in sorted(shown))
 
 
 def _short_image(image: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from netd.cli.errors import CliError
 from netd.cli.mount_words import binds, mounts, tmpfs
 from netd.cli.network_words import endpoint_settings, network_word, pairs
+from netd.cli.port_words import bindings, exposed
 from netd.cli.run_options import ContainerOptions
 from netd.cli.units import octets
 
@@ -45,7 +46,7 @@ def create_body(
         "AttachStdin": "stdin" in streams,
         "AttachStdout": "stdout" in streams,
         "AttachStderr": "stderr" in streams,
-        "ExposedPorts": {_port(word): {} for word in options.expose},
+        "ExposedPorts": exposed(options.expose),
         "StopSignal": options.stop_signal,
         "StopTimeout": options.stop_timeout,
         "HostConfig": _host(options, network, console),
@@ -115,6 +116,8 @@ def _host(options: ContainerOptions, network: str, console: tuple[int, int] | No
     return _said({
         "NetworkMode": network,
         "AutoRemove": options.rm,
+        "PortBindings": bindings(options.publish),
+        "PublishAllPorts": options.publish_all,
         "Binds": binds(options.volume),
         "Mounts": mounts(options.mount),
         "Tmpfs": tmpfs(options.tmpfs),
@@ -173,13 +176,6 @@ def _file_lines(files: Sequence[str], flag: str) -> list[str]:
             raise CliError(f"{flag}: cannot read {name!r}: {error}") from error
         lines += [line.lstrip() for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def _port(word: str) -> str:
-    number, _, protocol = word.partition("/")
-    if not number.isdigit() or not 0 < int(number) < 65536:
-        raise CliError(f"--expose {word!r} is no port", "write it as 80 or 53/udp")
-    return f"{number}/{protocol or 'tcp'}"
 
 
 def _host_line(word: str) -> str:

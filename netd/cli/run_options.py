@@ -74,9 +74,16 @@ class ContainerOptions:
     link: Annotated[list[str], _list("Name another container: name[:alias]", "--link")] = field(
         default_factory=list
     )
-    expose: Annotated[list[str], _list("Port it listens on", "--expose")] = field(
-        default_factory=list
-    )
+    publish: Annotated[
+        list[str],
+        _list("Publish a port: 8080:80, 127.0.0.1:53:53/udp, 8000-8009:80", "-p", "--publish"),
+    ] = field(default_factory=list)
+    publish_all: Annotated[
+        bool, _flag("Publish all exposed ports, on free ones of the host", "-P", "--publish-all")
+    ] = False
+    expose: Annotated[
+        list[str], _list("Port or ports it listens on: 80, 80-90/udp", "--expose")
+    ] = field(default_factory=list)
     hostname: Annotated[str, _word("Host name", "-h", "--hostname")] = ""
     domainname: Annotated[str, _word("Domain name", "--domainname")] = ""
     dns: Annotated[list[str], _list("Name server to ask", "--dns")] = field(default_factory=list)

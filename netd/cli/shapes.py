@@ -12,6 +12,16 @@ class Port(TypedDict, total=False):
     Type: str
 
 
+class PublicPort(TypedDict):
+    """Where on the host a port of a container is reached."""
+
+    HostIp: str
+    HostPort: str
+
+
+PublicPorts = dict[str, list[PublicPort] | None]  # by port: "80/tcp"; null: not published
+
+
 class MountPoint(TypedDict, total=False):
     """A mount in a list of containers."""
 
@@ -60,6 +70,12 @@ class ContainerState(TypedDict, total=False):
     ExitCode: int
 
 
+class NetworkSettings(TypedDict, total=False):
+    """`NetworkSettings` of a container."""
+
+    Ports: PublicPorts | None
+
+
 class HostSettings(TypedDict, total=False):
     """`HostConfig` of a container."""
 
@@ -74,6 +90,7 @@ class ContainerDetails(TypedDict):
     Config: ContainerConfig
     State: ContainerState
     HostConfig: HostSettings
+    NetworkSettings: NetworkSettings
 
 
 class NetworkSummary(TypedDict, total=False):

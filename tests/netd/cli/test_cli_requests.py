@@ -38,6 +38,7 @@ def test_every_flag_has_its_place() -> None:
         pids_limit=9, ulimit=["nofile=10:20", "core=0"], sysctl=["net.x=1"], shm_size="1m",
         dns=["10.0.0.1"], dns_search=["lab"], dns_option=["ndots:1"], add_host=["a:10.0.0.2"],
         tmpfs=["/t:size=1m", "/u"], volume=["/a:/b:ro"], expose=["80", "53/udp"],
+        publish=["8080:80"], publish_all=True,
     )  # fmt: skip
 
     assert made == {
@@ -61,6 +62,8 @@ def test_every_flag_has_its_place() -> None:
         "HostConfig": {
             "NetworkMode": "default",
             "AutoRemove": True,
+            "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]},
+            "PublishAllPorts": True,
             "Binds": ["/a:/b:ro"],
             "Tmpfs": {"/t": "size=1m", "/u": ""},
             "Dns": ["10.0.0.1"],
@@ -124,6 +127,7 @@ def test_environment_files_come_before_flags(tmp_path: Path) -> None:
         ({"network": ["name=front,color=red"]}, "cannot read 'color=red'"),
         ({"network": ["alias=x"]}, "names no network"),
         ({"expose": ["http"]}, "--expose 'http'"),
+        ({"publish": ["http:80"]}, "invalid hostPort: http"),
         ({"add_host": ["name"]}, "--add-host 'name'"),
         ({"cpus": "many"}, "--cpus 'many'"),
         ({"ulimit": ["nofile"]}, "--ulimit 'nofile'"),
