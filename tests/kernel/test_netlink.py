@@ -79,6 +79,16 @@ def test_a_list_that_is_refused_is_an_error(host: "Host") -> None:
         host.run(lambda: list(netlink.dump(netlink.NETFILTER, 255 << 8, bytes(4))))
 
 
+def test_addresses_are_listed_with_their_interfaces_and_without_peers(host: "Host") -> None:
+    for words in ("10.1.1.1 peer 10.1.1.2/32", "10.1.2.1/24", "fd00:1::1/64"):
+        host.output("ip", "address", "add", *words.split(), "dev", "lo")
+
+    found = {(index, str(address)) for index, address in host.run(rtnetlink.addresses)}
+
+    expected = ("127.0.0.1/8", "10.1.1.1/32", "10.1.2.1/24", "::1/128", "fd00:1::1/64")
+    assert found == {(1, text) for text in expected}
+
+
 def test_nothing_stays_open(host: "Host") -> None:
     before = descriptors()
 
