@@ -128,6 +128,11 @@ def _default(family: int, said: Address | None, *, ipv6: bool) -> Address | None
 def _exposed(container: Container) -> Iterator[PortRequest]:
     if not container.host.publish_all:
         return
+    asked_for = {
+        (request.protocol, port)
+        for request in container.host.ports
+        for port in range(request.port, request.port + request.count)
+    }
     for text in container.config.exposed_ports:
         # Whoever made the image wrote it: what is no port cannot be published.
         found = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?(?:/(tcp|udp|sctp))?", text.lower())
@@ -136,12 +141,8 @@ def _exposed(container: Container) -> Iterator[PortRequest]:
         first, last = int(found[1]), min(int(found[2] or found[1]), 65535)
         protocol = cast("Transport", found[3] or "tcp")
         for port in range(max(first, 1), last + 1):
-            if not any(_asks_for(request, port, protocol) for request in container.host.ports):
+            if (protocol, port) not in asked_for:
                 yield PortRequest(port, protocol)
-
-
-def _asks_for(request: PortRequest, port: int, protocol: Transport) -> bool:
-    return request.protocol == protocol and 0 <= port - request.port < request.count
 
 
 def _distinct(addresses: Sequence[Address]) -> tuple[Address, ...]:
