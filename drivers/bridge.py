@@ -15,7 +15,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivers import sysctl
+from drivers import rtnetlink, sysctl
 from drivers.addressing import host_interface_name, mac_of
 from drivers.contract import DriverError, Endpoint, Interface, Network
 from drivers.options import BRIDGE, BridgeOptions, bridge_name, bridge_options
@@ -44,7 +44,7 @@ class BridgeDriver:
             if mode == "isolated" and not network.internal:
                 key = f"{BRIDGE}gateway_mode_ipv{family}"
                 problems.append(f"option {key}={mode!r}: the network must be internal")
-        for family in sorted({subnet.prefix.version for subnet in network.subnets}):
+        for family in _families(network):
             if options.mtu_bytes and options.mtu_bytes < LEAST_MTU[family]:
                 mtu = f"option com.docker.network.driver.mtu='{options.mtu_bytes}'"
                 problems.append(f"{mtu}: IPv{family} needs at least {LEAST_MTU[family]} bytes")
@@ -67,7 +67,7 @@ class BridgeDriver:
                     sysctl.put(key, value)
             self._links.put_addresses(name, _gateways(network, options), only=whose != "foreign")
             if not network.internal:
-                for family in sorted({subnet.prefix.version for subnet in network.subnets}):
+                for family in _families(network):
                     sysctl.forward(family)
             undo.pop_all()
         log.debug("bridge %s serves network %s", name, network.name)
@@ -102,6 +102,39 @@ class BridgeDriver:
             inside.remove(endpoint.interface, endpoint.mac)
         log.debug("%s in %s left %s", endpoint.interface, sandbox, network.name)
 
+    def damage(self, network: Network, endpoints: Sequence[Endpoint]) -> Sequence[str]:
+        """Return what somebody has taken away or changed of what `create` and `join` made."""
+        name, options = bridge_name(network), self._options(network)
+        bridge = rtnetlink.link(name)
+        if bridge is None:
+            return [f"bridge {name}"]
+        found = [] if bridge.up else [f"bridge {name} is down"]
+        if bridge.alias == self._links.mark(network.name):
+            settings = _bridge_settings(name, network)
+            found += [f"{key}={v}" for key, v in settings.items() if not sysctl.has(key, v)]
+            if bridge.mac != mac_of(network.id):
+                found.append(f"bridge {name} has another MAC")
+        for gateway in _gateways(network, options):
+            if not self._links.has_address(gateway):
+                found.append(f"address {gateway} of bridge {name}")
+        if not network.internal:
+            forwards = [sysctl.forwards(family) for family in _families(network)]
+            found += ["forwarding is off"] * (not all(forwards))
+        for endpoint in endpoints:
+            found += self._port_damage(bridge, self._port(network, endpoint, options))
+        return found
+
+    def _port_damage(self, bridge: "rtnetlink.Link", port: "Port") -> Sequence[str]:
+        live = rtnetlink.link(port.host_interface)
+        if live is None:
+            return [f"interface {port.host_interface}, the other end of {port.interface}"]
+        found = [] if live.up else [f"interface {port.host_interface} is down"]
+        if live.master != bridge.index:
+            found.append(f"interface {port.host_interface} has left bridge {port.bridge}")
+        elif (live.isolated, live.hairpin) != (port.isolated, port.hairpin):
+            found.append(f"port {port.host_interface} has other settings")
+        return found
+
     def _options(self, network: Network) -> BridgeOptions:
         if problems := self.problems(network):
             raise DriverError(f"network {network.name}: {'; '.join(problems)}")
@@ -111,14 +144,18 @@ class BridgeDriver:
         from drivers.link import Port
 
         bridge = bridge_name(network)
+        shown = sysctl.shows_bridged_packets()
         return Port(
-            host_interface=host_interface_name(endpoint.id),
+            host_interface=endpoint.host_interface or host_interface_name(endpoint.id),
             bridge=bridge,
             interface=endpoint.interface,
             mac=endpoint.mac,
             mtu_bytes=options.mtu_bytes or network.mtu_bytes or self._links.mtu(bridge),
             owner=network.name,
-            isolated=not options.icc,
+            # A packet to a published port of a neighbour, or its own, is led there by the bridge
+            # itself where iptables sees bridged packets; the rules keep neighbours apart then.
+            isolated=not options.icc and not shown,
+            hairpin=shown,
         )
 
 
@@ -141,7 +178,14 @@ def _bridge_settings(name: str, network: Network) -> dict[str, str]:
         f"ipv6/conf/{name}/accept_dad": "0",
         f"ipv6/conf/{name}/accept_ra": "0",
         f"ipv6/conf/{name}/autoconf": "0",
+        # The host's processes reach published ports by 127.0.0.1, too: a rule before all others
+        # drops what comes from elsewhere with such an address.
+        f"ipv4/conf/{name}/route_localnet": "1",
     }
+
+
+def _families(network: Network) -> list[int]:
+    return sorted({subnet.prefix.version for subnet in network.subnets})
 
 
 def _inner_settings(endpoint: Endpoint) -> dict[str, str]:

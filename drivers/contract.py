@@ -77,3 +77,9 @@ class Driver(Protocol):
 
     def leave(self, network: Network, endpoint: Endpoint, sandbox: Path) -> None:
         """Take the interface away again; it went with the sandbox where that has gone."""
+
+    def damage(self, network: Network, endpoints: Sequence[Endpoint]) -> Sequence[str]:
+        """Return, in a few words each, what others have changed since `create` and `join`.
+
+        What it names is put right by saying these two again.
+        """

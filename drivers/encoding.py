@@ -14,16 +14,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from drivers.firewall import PREFIX, Rule
+from drivers.rules import PREFIX, Rule
 
 VERDICTS = ("ACCEPT", "DROP", "RETURN")
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58}
-STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8}  # XT_CONNTRACK_STATE_BIT
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}
+# XT_CONNTRACK_STATE_BIT, linux/netfilter/xt_conntrack.h
+STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8, "SNAT": 64, "DNAT": 128}
+ADDRESS_TYPES = {"UNICAST": 1 << 1, "LOCAL": 1 << 2}  # XT_ADDRTYPE_..., by RTN_... of routes
+NOT_DESTINATION = 0x02  # XT_ADDRTYPE_INVERT_DEST
 
 NOT_IN, NOT_OUT = 0x01, 0x02  # IPT_INV_VIA_IN, IPT_INV_VIA_OUT; IPv6's are the same
 HAS_PROTOCOL = 0x01  # IP6T_F_PROTO
 CONNTRACK_STATE = 0x01  # XT_CONNTRACK_STATE
-MAP_IPS, PROTO_SPECIFIED = 0x01, 0x02  # NF_NAT_RANGE_...
+MAP_IPS, PROTO_SPECIFIED, PROTO_OFFSET = 0x01, 0x02, 0x20  # NF_NAT_RANGE_...
+MULTIPORT_DESTINATION = 1  # XT_MULTIPORT_DESTINATION
 
 # struct ipt_entry and ip6t_entry behind the addresses and before the matches.
 INTERFACES = "16s16s16s16s"
@@ -62,6 +66,14 @@ def encoded(family: int, rule: Rule) -> Encoded:
     return Encoded(octets, _mask(family, rule, octets), rule.jump)
 
 
+def counted(family: int, octets: bytes) -> tuple[int, int]:
+    """Return the packets and octets that a live rule has counted."""
+    packets, octets_ = struct.unpack_from(
+        "=QQ", octets, ENTRY[family].size + SIZES[family].size - 16
+    )
+    return int(packets), int(octets_)
+
+
 def _address(family: int, rule: Rule) -> bytes:
     prefixes = (rule.source, rule.destination)
     nothing = bytes(4 if family == 4 else 16)
@@ -86,17 +98,33 @@ def _interface(name: str) -> tuple[bytes, bytes]:
 def _matches(rule: Rule) -> Iterator[tuple[str, int, bytes]]:
     """Yield the name, revision and data of each match."""
     if rule.source_port or rule.destination_port:
-        ranges = [
-            (port, port) if port else (0, 0xFFFF)
-            for port in (rule.source_port, rule.destination_port)
-        ]
-        # struct xt_tcp has flags behind the ports, xt_udp only one octet; none is used.
-        yield rule.protocol, 0, struct.pack("=4H4x", *ranges[0], *ranges[1])
+        yield _ports(rule)
+    if rule.destination_type:
+        kind = ADDRESS_TYPES[rule.destination_type.removeprefix("!")]
+        inverted = NOT_DESTINATION * rule.destination_type.startswith("!")
+        yield "addrtype", 1, struct.pack("=HHI", 0, kind, inverted)
     if rule.states:
         mask = sum(STATES[state] for state in rule.states.split(","))
         # struct xt_conntrack_mtinfo3: addresses and ports, flags at 146, states at 150.
         yield "conntrack", 3, struct.pack("=146xHHHH10x", CONNTRACK_STATE, 0, mask, 0)
     yield "comment", 0, struct.pack("=256s", rule.comment.encode()[:255])
+
+
+def _ports(rule: Rule) -> tuple[str, int, bytes]:
+    last = rule.destination_last or rule.destination_port
+    if rule.protocol == "sctp":
+        # struct xt_multiport_v1: kind, count, ports, which of them begin a range, inverted.
+        ports = (rule.destination_port, last)[: 2 if rule.destination_last else 1]
+        numbers = struct.pack("=15H", *ports, *(0,) * (15 - len(ports)))
+        begins = struct.pack("=15B", len(ports) - 1, *(0,) * 14)
+        kind = struct.pack("=BB", MULTIPORT_DESTINATION, len(ports))
+        return "multiport", 1, kind + numbers + begins + bytes(1)
+    ranges = [
+        (port, end) if port else (0, 0xFFFF)
+        for port, end in ((rule.source_port, rule.source_port), (rule.destination_port, last))
+    ]
+    # struct xt_tcp has flags behind the ports, xt_udp only one octet; none is used.
+    return rule.protocol, 0, struct.pack("=4H4x", *ranges[0], *ranges[1])
 
 
 def _target(family: int, rule: Rule) -> tuple[int, bytes]:
@@ -106,20 +134,28 @@ def _target(family: int, rule: Rule) -> tuple[int, bytes]:
         return 0, struct.pack("=I16x", 1) if family == 4 else bytes(40)
     if rule.jump not in {"SNAT", "DNAT"}:
         return 0, bytes(4)  # the verdict
-    address, port = _address_and_port(rule.to)
-    flags = MAP_IPS | (PROTO_SPECIFIED if port else 0)
+    address, first, last, base = _address_and_ports(rule.to)
+    flags = MAP_IPS | (PROTO_SPECIFIED if first else 0) | (PROTO_OFFSET if base else 0)
     if rule.jump == "SNAT" and family == 4:
-        return 0, struct.pack("=II4s4s2s2s", 1, flags, address, address, port, port)
-    ends = struct.pack("=I16s16s2s2s", flags, address, address, port, port)
-    return (1, ends) if rule.jump == "SNAT" else (2, ends + bytes(4))  # nf_nat_range and _range2
+        return 0, struct.pack("=II4s4s2s2s", 1, flags, address, address, first, last)
+    ends = struct.pack("=I16s16s2s2s", flags, address, address, first, last)
+    # nf_nat_range, nf_nat_range2
+    return (1, ends) if rule.jump == "SNAT" else (2, ends + struct.pack("=2s2x", base))
 
 
-def _address_and_port(text: str) -> tuple[bytes, bytes]:
-    """Return both in network order; the port is empty where there is none."""
-    address, colon, port = text.rpartition(":")
+def _address_and_ports(text: str) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the address, first and last port and the port they are counted from.
+
+    All in network order; ports are empty where there are none.
+    """
+    address, colon, ports = text.rpartition(":")
     if not colon or (":" in address and not address.endswith("]")):
-        return ip_address(text.strip("[]")).packed, b""
-    return ip_address(address.strip("[]")).packed, struct.pack("!H", int(port))
+        return ip_address(text.strip("[]")).packed, b"", b"", b""
+    run, _, base = ports.partition("/")
+    first, _, last = run.partition("-")
+    numbers = (first, last or first, base)
+    packed = [struct.pack("!H", int(number)) if number else b"" for number in numbers]
+    return (ip_address(address.strip("[]")).packed, packed[0], packed[1], packed[2])
 
 
 def _extension(name: str, revision: int, data: bytes) -> bytes:

@@ -36,3 +36,7 @@ class HostDriver:
 
     def leave(self, network: Network, endpoint: Endpoint, sandbox: Path) -> None:
         """Do nothing."""
+
+    def damage(self, network: Network, endpoints: Sequence[Endpoint]) -> Sequence[str]:  # noqa: ARG002
+        """Return nothing: netd made nothing here."""
+        return ()

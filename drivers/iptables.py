@@ -1,4 +1,4 @@
-"""Bring the kernel's legacy iptables in line with a `drivers.firewall.Ruleset`.
+"""Bring the kernel's legacy iptables in line with a `drivers.rules.Ruleset`.
 
 The only module that imports python-iptables, which must be handled with care (each was seen to
 fail): one thread only; never autocommit, which hides the kernel's refusals; `refresh` before use,
@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from drivers.contract import DriverError
-from drivers.encoding import encoded
-from drivers.firewall import FAMILIES, USER, Rule, Ruleset, Table, owner_of
+from drivers.encoding import counted, encoded
+from drivers.firewall import FAMILIES
+from drivers.iptables_rules import USER, owner_of
+from drivers.rules import Rule, Ruleset, Table
 from drivers.xtables import LIBRARIES, libraries_known, library
 
 log = logging.getLogger(__name__)
@@ -28,36 +30,58 @@ log = logging.getLogger(__name__)
 LOCK = "/run/xtables.lock"
 LOCK_TIMEOUT_S = 10.0
 ATTEMPTS = 5  # somebody who ignores the lock may change a table between reading and writing it
-TABLES = ("filter", "nat")
+TABLES = ("filter", "raw", "nat")
 
 
-def apply(ruleset: Ruleset) -> None:
+def apply(ruleset: Ruleset) -> Sequence[tuple[Table, Sequence[str]]]:
     """Make netd's chains in this thread's network namespace be as wanted; touch nothing else.
 
     A table that is so already is not written. A jump from a built-in chain is added as its first
-    rule if it is missing, and stays where it is if not. Tables the ruleset does not name are left
-    alone. Each table changes at once, or not at all: DriverError names what was refused.
+    rule if it is missing, and stays where it is if not; one that is to be the last is moved there.
+    Tables the ruleset does not name are left alone. Each table changes at once, or not at all:
+    DriverError names what was refused. Returns the tables that were changed, and how, in
+    iptables' words.
     """
     with _lock():
-        for table in ruleset.tables:
-            _put_right(table)
+        changed = [(table, _put_right(table)) for table in ruleset.tables]
+    return [(table, changes) for table, changes in changed if changes]
 
 
-def clear() -> None:
-    """Remove all of netd's chains from this thread's network namespace, and the jumps to them.
+def clear(owner: str | None = None) -> None:
+    """Remove netd's chains from this thread's network namespace, and the jumps to them.
 
-    The chain made for the user's own rules stays while there are rules in it.
+    Those of one owner, or everybody's. The chain made for the user's own rules stays while there
+    are rules in it.
     """
     with _lock():
         for family in FAMILIES:
             for name in TABLES:
-                _put_right(Table(family, name, {}, {}, owner=None), keep_the_users=False)
+                _put_right(Table(family, name, {}, {}, owner=owner), keep_the_users=False)
+
+
+def counters(table: Table) -> list[tuple[str, Rule, int, int]]:
+    """Return the chain, the rule, its packets and octets, for each rule of a table as it is live.
+
+    Chains that are not as wanted are left out.
+    """
+    found = []
+    with _opened(table.family, table.name) as live:
+        present = {chain.name for chain in live.chains}
+        for chain, rules in table.chains.items():
+            if rules and chain in present:
+                octets = [octets for octets, _ in _live(live, chain)]
+                if len(octets) == len(rules):
+                    found += [
+                        (chain, rule, *counted(table.family, each))
+                        for rule, each in zip(rules, octets, strict=True)
+                    ]
+    return found
 
 
 def available() -> str | None:
     """Return None if the libraries and the kernel's tables are there, else a sentence why not."""
     try:
-        for name in TABLES:
+        for name in ("filter", "nat"):
             with _opened(4, name):
                 pass
     except DriverError as error:
@@ -65,14 +89,14 @@ def available() -> str | None:
     return None
 
 
-def _put_right(wanted: Table, *, keep_the_users: bool = True) -> None:
+def _put_right(wanted: Table, *, keep_the_users: bool = True) -> Sequence[str]:
     if not wanted.chains and not _loaded(wanted):
-        return  # opening it would load it, and hook it into every packet's way
+        return ()  # opening it would load it, and hook it into every packet's way
     for attempt in range(ATTEMPTS):
         with _opened(wanted.family, wanted.name) as table:
             changes = _changes(table, wanted, keep_the_users=keep_the_users)
             if not changes:
-                return
+                return ()
             try:
                 table.commit()
             except _iptc().IPTCError as error:
@@ -82,7 +106,8 @@ def _put_right(wanted: Table, *, keep_the_users: bool = True) -> None:
                     f"the kernel refused {_name(wanted)}: {_reason(error)}: {'; '.join(changes)}"
                 ) from error
             log.debug("%s: %s", _name(wanted), "; ".join(changes))
-            return
+            return changes
+    return ()
 
 
 def _changes(table: Any, wanted: Table, *, keep_the_users: bool) -> list[str]:
@@ -107,7 +132,7 @@ def _changes(table: Any, wanted: Table, *, keep_the_users: bool) -> list[str]:
                 _refusals(table.append_entry, chain, _buffer(table, rule))
             changes += [f"-F {chain}", *(rule.text(chain) for rule in rules)]
     for chain in [chain.name for chain in table.chains if chain.is_builtin()]:
-        changes += _jumps(table, chain, wanted.jumps.get(chain), surplus)
+        changes += _jumps(table, chain, wanted, surplus)
     # They may jump to one another, so all are emptied before the first is removed.
     for chain in surplus:
         _refusals(table.flush_entries, chain)
@@ -123,20 +148,32 @@ def _equal(table: Any, chain: str, rules: Sequence[Rule]) -> bool:
     )
 
 
-def _jumps(table: Any, chain: str, jump: Rule | None, surplus: Collection[str]) -> Iterator[str]:
-    """Add the jump if it is missing; remove doubles, altered ones, and those that lead nowhere."""
+def _jumps(table: Any, chain: str, of: Table, surplus: Collection[str]) -> Iterator[str]:
+    """Add the jumps that are missing; remove doubles, altered ones, and those that lead nowhere."""
+    first, last = of.jumps.get(chain), of.last_jumps.get(chain)
     live = _live(table, chain)
-    wanted = encoded(_family(table), jump) if jump else None
-    right = [n for n, entry in enumerate(live) if wanted and wanted.same(*entry)][:1]
-    wrong = surplus if wanted is None else {*surplus, wanted.target}
+    wanted = {jump: encoded(_family(table), jump) for jump in (first, last) if jump}
+    # The first one stays where it is; the other is right at the end only.
+    right = {
+        jump: next(
+            (n for n, entry in enumerate(live) if it.same(*entry) and (jump is first or n == end)),
+            None,
+        )
+        for end in (len(live) - 1,)
+        for jump, it in wanted.items()
+    }
+    wrong = {*surplus, *(it.target for it in wanted.values())}
     # From the end, so that the numbers of the others stay true.
     for number in reversed(range(len(live))):
-        if live[number][1] in wrong and number not in right:
+        if live[number][1] in wrong and number not in right.values():
             _delete(table, chain, number)
             yield f"-D {chain} {number + 1}"
-    if jump and not right:
-        _refusals(table.insert_entry, chain, _buffer(table, jump), 0)
-        yield jump.text(chain).replace("-A", "-I", 1)
+    if first and right[first] is None:
+        _refusals(table.insert_entry, chain, _buffer(table, first), 0)
+        yield first.text(chain).replace("-A", "-I", 1)
+    if last and right[last] is None:
+        _refusals(table.append_entry, chain, _buffer(table, last))
+        yield last.text(chain)
 
 
 def _live(table: Any, chain: str) -> list[tuple[bytes, str]]:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from drivers import sysctl
+from drivers import rtnetlink, sysctl
 from drivers.contract import DriverError, Interface
 from drivers.inside import Inside
 from drivers.options import BRIDGES
@@ -48,6 +48,7 @@ class Port:
     mtu_bytes: int
     owner: str  # the network's name
     isolated: bool  # from the bridge's other isolated ports
+    hairpin: bool  # frames may go back where they came from
 
 
 class Rtnl:
@@ -160,9 +161,7 @@ class Links:
                 # A port of a bridge needs no address of its own, and its noise is seen by all.
                 sysctl.put(f"ipv6/conf/{port.host_interface}/disable_ipv6", "1")
                 index = index_of(port.host_interface)
-                self._rtnl.link("set", index=index, ifalias=_mark(port.owner))
-                if port.isolated:
-                    self._rtnl.brport("set", index=index, isolated=1)
+                rtnetlink.send([rtnetlink.alias(index, _mark(port.owner)), _settings(port, index)])
                 failed.pop_all()
 
     def adopt_port(self, port: Port, index: int, inner_index: int) -> bool:
@@ -175,7 +174,7 @@ class Links:
                     return False
                 bridge = index_of(port.bridge)
                 self._rtnl.link("set", index=index, master=bridge, mtu=port.mtu_bytes, state="up")
-                self._rtnl.brport("set", index=index, isolated=int(port.isolated))
+                rtnetlink.send([_settings(port, index)])
                 return True
         return False
 
@@ -191,6 +190,20 @@ class Links:
             request = struct.pack("16si20x", os.fsencode(name), 0)
             answer = fcntl.ioctl(any_, SIOCGIFMTU, request)
             return int(struct.unpack("16si20x", answer)[1])
+
+    def mark(self, owner: str) -> str:
+        """Return the alias of what netd made for a network."""
+        return _mark(owner)
+
+    def has_address(self, address: Interface) -> bool:
+        """Return whether the host has an address; on which interface is not asked."""
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:
+            try:
+                asking.bind((str(address.ip), 0))
+            except OSError:
+                return False
+        return True
 
     def routes(self) -> list[Route]:
         """Return what is routed by this host, in all tables of both families.
@@ -245,6 +258,10 @@ class Links:
     def _delete_address(self, index: int, address: Interface) -> None:
         where = {"index": index, "address": str(address.ip), "prefixlen": _length(address)}
         self._rtnl.addr("del", **where)
+
+
+def _settings(port: Port, index: int) -> bytes:
+    return rtnetlink.bridge_port(index, hairpin=port.hairpin, isolated=port.isolated)
 
 
 def _bridge_problem(link: Any, name: str, owner: str) -> str | None:

@@ -13,8 +13,10 @@ from drivers.contract import Address, Network
 
 NETWORK = "com.docker.network."
 BRIDGE = NETWORK + "bridge."
+ANTI_SPOOFING = "netd.anti_spoofing"
 TRUE = ("1", "t", "T", "true", "TRUE", "True")
 BRIDGES = "nd-"  # how bridges begin that the user gave no name
+PATTERNS = '"*+\\'  # more than a name to iptables and nftables
 FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 Mode = Literal["nat", "nat-unprotected", "routed", "isolated"]
@@ -34,6 +36,7 @@ class BridgeOptions:
     interface_prefix: str = "eth"
     sources: Mapping[int, Address] = field(default_factory=dict)  # by family; SNAT to it
     host_binding: Address | None = None  # where ports are published; absent: the daemon's default
+    anti_spoofing: bool = True  # containers speak for nobody but themselves
 
 
 def bridge_options(options: Mapping[str, str]) -> tuple[BridgeOptions, list[str]]:
@@ -64,6 +67,7 @@ def bridge_options(options: Mapping[str, str]) -> tuple[BridgeOptions, list[str]
         mtu_bytes=value(NETWORK + "driver.mtu", _mtu, None),
         interface_prefix=value(NETWORK + "container_iface_prefix", _prefix, "eth"),
         sources={family: source for family, source in sources.items() if source is not None},
+        anti_spoofing=value(ANTI_SPOOFING, _boolean, default=True),
         # Docker's name is older than its IPv6: an address of either family is taken.
         host_binding=value(BRIDGE + "host_binding_ipv4", _address, None),
     )
@@ -101,6 +105,8 @@ def _mtu(text: str) -> int | None:
 def _interface(text: str) -> str:
     if text and (problem := interface_name_problem(text)):
         raise ValueError(problem)
+    if set(text) & set(PATTERNS):
+        raise ValueError(f"must not contain any of {' '.join(PATTERNS)}: firewalls read them")
     return text
 
 

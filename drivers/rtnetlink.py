@@ -5,19 +5,80 @@ Whatever is rare or answers with more than yes or no goes through `drivers.link`
 
 import socket
 import struct
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from errno import ENODEV
 from ipaddress import ip_interface
 
 from drivers import netlink
 from drivers.contract import Interface
 
-NEW_LINK, NEW_ADDRESS, GET_ADDRESS = 16, 20, 22  # RTM_..., linux/rtnetlink.h
+NEW_LINK, GET_LINK, SET_LINK = 16, 18, 19  # RTM_..., linux/rtnetlink.h
+NEW_ADDRESS, GET_ADDRESS = 20, 22
+# IFLA_..., linux/if_link.h
+HARDWARE, NAME, MASTER, PORT, LINK_INFO, ALIAS = 1, 3, 10, 12, 18, 20
+HAIRPIN, ISOLATED = 4, 33  # IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED
+PORT_DATA = 5  # IFLA_INFO_SLAVE_DATA
+AF_BRIDGE = 7
 ADDRESS, LOCAL, BROADCAST, FLAGS = 1, 2, 4, 8  # IFA_..., linux/if_addr.h
 NO_DAD = 0x02  # IFA_F_NODAD
 UP = 1  # IFF_UP
 
 LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 OF_ADDRESS = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefix length, flags, scope, index
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface as it is now."""
+
+    index: int
+    up: bool
+    master: int  # the number of its bridge, zero for none
+    mac: str
+    alias: str
+    hairpin: bool  # of a bridge's port: frames may go back where they came from
+    isolated: bool  # likewise: from the other isolated ports
+
+
+def link(name: str) -> Link | None:
+    """Return an interface of this thread's network namespace; None if there is none."""
+    body = LINK.pack(0, 0, 0, 0, 0) + netlink.attribute(NAME, name.encode() + b"\0")
+    try:
+        found = netlink.answer(socket.NETLINK_ROUTE, GET_LINK, body)
+    except OSError as error:
+        if error.errno == ENODEV:
+            return None
+        raise
+    _, _, index, flags, _ = LINK.unpack_from(found)
+    said = netlink.attributes(found, LINK.size)
+    port = netlink.attributes(netlink.attributes(said.get(LINK_INFO, b"")).get(PORT_DATA, b""))
+    return Link(
+        index=index,
+        up=bool(flags & UP),
+        master=int.from_bytes(said.get(MASTER, b""), sys.byteorder),
+        mac=said.get(HARDWARE, b"").hex(":"),
+        alias=said.get(ALIAS, b"").rstrip(b"\0").decode(errors="replace"),
+        hairpin=any(port.get(HAIRPIN, b"")),
+        isolated=any(port.get(ISOLATED, b"")),
+    )
+
+
+def alias(index: int, text: str) -> bytes:
+    """Return the request that gives an interface the alias that `ip link` shows."""
+    return netlink.request(
+        NEW_LINK, LINK.pack(0, 0, index, 0, 0) + netlink.attribute(ALIAS, text.encode())
+    )
+
+
+def bridge_port(index: int, *, hairpin: bool, isolated: bool) -> bytes:
+    """Return the request that sets how a bridge treats one of its ports."""
+    settings = ((HAIRPIN, hairpin), (ISOLATED, isolated))
+    inner = [netlink.attribute(kind, bytes([value])) for kind, value in settings]
+    return netlink.request(
+        SET_LINK, LINK.pack(AF_BRIDGE, 0, index, 0, 0) + netlink.nested(PORT, *inner)
+    )
 
 
 def up(index: int) -> bytes:

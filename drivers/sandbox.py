@@ -12,21 +12,25 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from drivers import iptables, sysctl
 from drivers.contract import Address, DriverError
-from drivers.firewall import resolver_ruleset
+from drivers.iptables_rules import resolver_ruleset
+from drivers.libnftables import Nft
+from drivers.nft_rules import resolver_commands
 
 if TYPE_CHECKING:  # it loads pyroute2, which is slow
     from drivers.link import Links
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RESOLVER = IPv4Address("127.0.0.11")  # where Docker's containers find their DNS, too
 # The port that is tried first, below those the kernel hands out. Where new sockets have the port of
@@ -53,26 +57,42 @@ def create_sandbox(path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o444)
-    failures: list[Exception] = []
 
     def make() -> None:
+        _loopback_up()
+        for key, value in SETTINGS.items():
+            sysctl.put(key, value)
+        _check(_libc().mount(OWN.encode(), bytes(path), None, MS_BIND, None), "mount")
+
+    try:
+        in_new_namespace(make)
+    except (OSError, DriverError) as error:
+        path.unlink()
+        raise DriverError(f"cannot make a network namespace at {path}: {error}") from error
+
+
+def in_new_namespace(act: Callable[[], T]) -> T:
+    """Return what a function returns in an empty network namespace, which goes unless it is bound.
+
+    In a thread of its own, because there is no way back out of a failure half-way. DriverError
+    and OSError come through.
+    """
+    outcomes: list[T | OSError | DriverError] = []
+
+    def run() -> None:
         try:
             _check(_libc().unshare(CLONE_NEWNET), "unshare")
-            _loopback_up()
-            for key, value in SETTINGS.items():
-                sysctl.put(key, value)
-            _check(_libc().mount(OWN.encode(), bytes(path), None, MS_BIND, None), "mount")
+            outcomes.append(act())
         except (OSError, DriverError) as error:
-            failures.append(error)
+            outcomes.append(error)
 
-    # A thread of its own, because there is no way back out of a failure half-way; it ends here,
-    # and with it the namespace, unless it was bound.
-    thread = threading.Thread(target=make, name="sandbox")
+    thread = threading.Thread(target=run, name="namespace")
     thread.start()
     thread.join()
-    for failure in failures:
-        path.unlink()
-        raise DriverError(f"cannot make a network namespace at {path}: {failure}") from failure
+    (outcome,) = outcomes
+    if isinstance(outcome, (OSError, DriverError)):
+        raise outcome
+    return outcome
 
 
 def remove_sandbox(path: Path) -> None:
@@ -125,19 +145,31 @@ def set_gateways(
             inside.set_gateway(family, gateway)
 
 
-def open_resolver(path: Path) -> tuple[socket.socket, socket.socket]:
+def open_resolver(path: Path, backend: str = "iptables") -> tuple[socket.socket, socket.socket]:
     """Open the sockets of the sandbox's DNS service: udp, and tcp that listens.
 
     Both are bound to 127.0.0.11 on one unprivileged port, and questions to its port 53 are led
-    there, so that the container may serve port 53 itself. Called again, new sockets take over.
+    there by rules of the backend (iptables, nftables), so that the container may serve port 53
+    itself. Called again, new sockets take over.
     """
     with entered(path), ExitStack() as undo:
         udp, tcp = _sockets_of_one_port()
         undo.callback(udp.close)
         undo.callback(tcp.close)
-        iptables.apply(resolver_ruleset(RESOLVER, udp.getsockname()[1]))
+        _lead_to_resolver(udp.getsockname()[1], backend)
         undo.pop_all()
         return udp, tcp
+
+
+def _lead_to_resolver(port: int, backend: str) -> None:
+    if backend == "iptables":
+        iptables.apply(resolver_ruleset(RESOLVER, port))
+        return
+    nft = Nft()
+    try:
+        nft.run(resolver_commands(RESOLVER, port))
+    finally:
+        nft.close()
 
 
 def _sockets_of_one_port() -> tuple[socket.socket, socket.socket]:

@@ -8,6 +8,7 @@ from drivers.contract import DriverError
 log = logging.getLogger(__name__)
 
 ROOT = Path("/proc/sys/net")
+FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 
 
 def put(key: str, value: str) -> None:
@@ -29,6 +30,24 @@ def put(key: str, value: str) -> None:
         raise DriverError(f"cannot set net/{key} to {value}: {error.strerror}") from error
 
 
+def has(key: str, value: str) -> bool:
+    """Return whether a setting has a value; one that is not there has none that is wrong."""
+    try:
+        return (ROOT / key).read_text().split() == value.split()
+    except FileNotFoundError:
+        return True
+
+
+def shows_bridged_packets() -> bool:
+    """Return whether iptables and nf_tables see packets that only cross a bridge (br_netfilter)."""
+    return any(_is_one(ROOT / f"bridge/bridge-nf-call-{tool}tables") for tool in ("ip", "ip6"))
+
+
+def forwards(family: int) -> bool:
+    """Return whether this host forwards packets of a family between its interfaces."""
+    return _is_one(ROOT / FORWARDING[family])
+
+
 def forward(family: int) -> None:
     """Let this host forward packets of a family between its interfaces; it is never undone.
 
@@ -36,15 +55,12 @@ def forward(family: int) -> None:
     unless `accept_ra` says 2 (Documentation/networking/ip-sysctl.rst); so where they are accepted
     now, they stay so.
     """
-    if family == 4:
-        put("ipv4/ip_forward", "1")
-        return
-    interfaces = ROOT / "ipv6/conf"
-    if not _is_one(interfaces / "all/forwarding"):
+    if family == 6 and not forwards(6):
+        interfaces = ROOT / "ipv6/conf"
         for path in sorted(interfaces.glob("*/accept_ra")):
             if path.parent.name not in {"all", "default"} and _is_one(path):
                 put(f"ipv6/conf/{path.parent.name}/accept_ra", "2")
-    put("ipv6/conf/all/forwarding", "1")
+    put(FORWARDING[family], "1")
 
 
 def _is_one(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """What happened, kept for a while and told to whoever listens."""
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -47,6 +48,10 @@ class Events:
         self.publish(
             "network", action, network.id, {"name": network.name, "type": network.driver, **more}
         )
+
+    def daemon(self, action: str, **attributes: str) -> None:
+        """Publish an event of the daemon itself."""
+        self.publish("daemon", action, os.uname().nodename, attributes)
 
     async def stream(
         self, since_ns: int | None = None, until_ns: int | None = None

@@ -20,7 +20,7 @@ from netd.errors import (
     UnavailableError,
 )
 from netd.events import Events
-from netd.firewall import Firewall
+from netd.firewall import HostFirewall
 from netd.kernel import Kernel
 from netd.model import (
     PREDEFINED,
@@ -51,7 +51,7 @@ class Networks:
         events: Events,
         addresses: Addresses,
         resolver: Resolver,
-        firewall: Firewall,
+        firewall: HostFirewall,
         pools: tuple[ipam.Pool, ...],
         mtu_bytes: int | None,
     ) -> None:
@@ -153,6 +153,21 @@ class Networks:
                     await self._kernel.run(driver_.create, driver_network(network, self._mtu_bytes))
                 except InternalError as error:
                     log.error("network %s is not up: %s", network.name, error)  # noqa: TRY400
+
+    async def repair(self, network_id: str) -> Sequence[str]:
+        """Put a network's own things right in the kernel; return what somebody had changed."""
+        async with self._lock:
+            network = self._store.networks.get(network_id)
+            driver = self._kernel.drivers.get(network.driver) if network else None
+            if network is None or driver is None:
+                return ()
+            known = driver_network(network, self._mtu_bytes)
+            damage = await self._kernel.run(driver.damage, known, ())
+            if damage:
+                # Forwarding may be turned on again: the rules that go with that come first.
+                await self._firewall.apply()
+                await self._kernel.run(driver.create, known)
+            return damage
 
     def endpoint(self, network: Network, request: EndpointRequest) -> Endpoint:
         """Return a new endpoint on the network, checked; nothing is stored or made."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from drivers import contract
-from drivers.addressing import mac_of
+from drivers.addressing import host_interface_name, mac_of
 from netd.model import Address, Container, Endpoint, Interface, Network
 
 UNPLUMBED = {"host", "none"}  # networks whose endpoints have no interface
@@ -32,6 +32,7 @@ def driver_endpoint(endpoint: Endpoint) -> contract.Endpoint:
         mac=endpoint.mac,
         addresses=endpoint.addresses,
         options=endpoint.request.driver_options,
+        host_interface=endpoint.host_interface,
     )
 
 
@@ -42,6 +43,7 @@ def plumbed(
     return replace(
         endpoint,
         interface=free_interface(taken, network),
+        host_interface=host_interface_name(endpoint.id),
         mac=endpoint.request.mac or _mac(endpoint, addresses),
         addresses=addresses,
         gateways=tuple(gateways(network)),
@@ -50,7 +52,7 @@ def plumbed(
 
 def unplumbed(endpoint: Endpoint) -> Endpoint:
     """Return the endpoint as it is while its container does not run."""
-    return replace(endpoint, interface="", mac="", addresses=(), gateways=())
+    return replace(endpoint, interface="", host_interface="", mac="", addresses=(), gateways=())
 
 
 def free_interface(taken: Iterable[str], network: Network) -> str:

@@ -44,6 +44,7 @@ def findings(host: Host, probes: Probes, features: HostFeatures) -> list[Finding
         _tried("overlayfs", probes.overlay, probes, "modprobe overlay"),
         _iptables(host, probes),
         _nftables(probes),
+        _sctp(probes),
         *_settings(host),
         _cgroups(features),
         _seccomp(features),
@@ -124,17 +125,28 @@ def _tried(topic: str, problem: str, probes: Probes, advice: str) -> Finding:
 def _iptables(host: Host, probes: Probes) -> Finding:
     if not host.root:
         return Finding("iptables", Verdict.UNKNOWN, "could not be tried without privileges")
+    if probes.iptables and not probes.nftables and not probes.namespaces:
+        text = f"not used: {probes.iptables.lower()}; rules go into nftables"
+        return Finding("iptables", Verdict.OK, text)
     return _tried(
         "iptables", probes.iptables, probes,
-        "modprobe iptable_nat iptable_filter; apt-get install iptables",
+        "modprobe iptable_nat iptable_filter; apt-get install iptables libnftables1",
     )  # fmt: skip
 
 
 def _nftables(probes: Probes) -> Finding:
     if probes.nftables and not probes.namespaces:
-        return Finding("nftables", Verdict.NOTE, f"does not answer: {probes.nftables.lower()}",
-                       "nothing to do while iptables works")  # fmt: skip
+        text = f"{probes.nftables}: containers can speak with the addresses of others"
+        return Finding("nftables", Verdict.NOTE, text,
+                       "modprobe nf_tables; apt-get install libnftables1")  # fmt: skip
     return _tried("nftables", "", probes, "")
+
+
+def _sctp(probes: Probes) -> Finding:
+    if probes.sctp and not probes.namespaces:
+        text = f"{probes.sctp.lower()}: ports of SCTP cannot be published"
+        return Finding("sctp", Verdict.NOTE, text, "modprobe sctp, if you need it")
+    return _tried("sctp", "", probes, "")
 
 
 def _settings(host: Host) -> Iterator[Finding]:

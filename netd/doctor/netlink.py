@@ -1,7 +1,7 @@
 """Ask the kernel by netlink what it has, without the library that the daemon uses.
 
 The probes run in a short-lived process, also as an ordinary user; pyroute2 alone would take longer
-to import than all of them need. Messages: linux/rtnetlink.h, linux/nfnetlink.h.
+to import than all of them need. Messages: linux/rtnetlink.h.
 """
 
 import errno
@@ -14,7 +14,6 @@ from drivers import netlink
 _RTM_NEWLINK, _RTM_GETLINK = 16, 18
 _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_IFALIAS = 3, 18, 20
 _IFLA_INFO_KIND = 1
-_NFT_MSG_GETGEN = (10 << 8) | 16  # NFNL_SUBSYS_NFTABLES
 _LINK_HEADER = struct.Struct("=BxHiII")
 
 
@@ -29,12 +28,6 @@ def link_problem(kind: str) -> str:
     flags = netlink.CREATE | netlink.EXCLUSIVE
     number = _error_of(socket.NETLINK_ROUTE, netlink.request(_RTM_NEWLINK, body, flags))
     return "" if number in {0, errno.EINVAL, errno.ENODEV} else os.strerror(number)
-
-
-def nftables_problem() -> str:
-    """Ask nf_tables for its generation; give why it does not answer, empty if it does."""
-    number = _error_of(netlink.NETFILTER, netlink.request(_NFT_MSG_GETGEN, bytes(4)))
-    return os.strerror(number) if number else ""
 
 
 def aliases() -> dict[str, str]:

@@ -8,6 +8,7 @@ kernel module that was loaded for a probe stays: the daemon would load it, too.
 import ctypes
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-from netd.doctor.netlink import link_problem, nftables_problem
+from netd.doctor.netlink import link_problem
 
 LINK_KINDS = ("bridge", "veth", "vxlan", "macvlan")
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
@@ -32,6 +33,7 @@ class Probes:
     overlay: str = ""
     iptables: str = ""
     nftables: str = ""
+    sctp: str = ""
 
 
 def probed() -> Probes:
@@ -66,7 +68,8 @@ def _tried() -> Probes:
         overlay=_guarded(_overlay_problem),
         # Without privileges the lock that all iptables share cannot be taken.
         iptables=_guarded(_iptables_problem) if privileged else "",
-        nftables=_guarded(nftables_problem),
+        nftables=_guarded(_nftables_problem),
+        sctp=_guarded(_sctp_problem),
     )
 
 
@@ -107,6 +110,20 @@ def _iptables_problem() -> str:
     from drivers.iptables import available
 
     return available() or ""
+
+
+def _nftables_problem() -> str:
+    from drivers.libnftables import available
+
+    return available() or ""
+
+
+def _sctp_problem() -> str:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+    return ""
 
 
 if __name__ == "__main__":

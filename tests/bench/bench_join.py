@@ -18,7 +18,8 @@ from drivers import iptables
 from drivers.addressing import mac_of
 from drivers.bridge import BridgeDriver
 from drivers.contract import Endpoint, Network, Subnet
-from drivers.firewall import firewall_network, ruleset
+from drivers.firewall import FirewallState, firewall_network
+from drivers.iptables_rules import ruleset
 from drivers.link import Links
 from drivers.sandbox import create_sandbox, entered, open_resolver, remove_sandbox, set_gateways
 
@@ -59,11 +60,11 @@ def measure(times: int, folder: Path) -> dict[str, list[float]]:
         stack.callback(links.close)
         driver = BridgeDriver(links)
         timed("create network", driver.create, NETWORK)
-        rules = ruleset([firewall_network(NETWORK)])
+        rules = ruleset(FirewallState((firewall_network(NETWORK),)))
         timed("firewall, first", iptables.apply, rules)
         timed("firewall, nothing to do", iptables.apply, rules)
         many = [replace(NETWORK, name=f"n{n}", id=f"{n:064x}"[::-1]) for n in range(100)]
-        hundred = ruleset([firewall_network(network) for network in many])
+        hundred = ruleset(FirewallState(tuple(firewall_network(network) for network in many)))
         timed("firewall, 100 networks", iptables.apply, hundred)
         timed("firewall, 100 networks, nothing to do", iptables.apply, hundred)
         gateways = {subnet.prefix.version: ("eth0", subnet.gateway) for subnet in NETWORK.subnets}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from drivers.encoding import encoded
-from drivers.firewall import Rule
+from drivers.rules import Rule
 
 RULE = Rule(
     "netd front: way out",

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drivers import rtnetlink
 from drivers import sandbox as sandboxes
 from drivers.addressing import mac_of
 from drivers.contract import DriverError, Endpoint, Network, Subnet
@@ -280,26 +282,27 @@ def test_joining_without_a_bridge_or_sandbox_names_what_is_missing(host: "Host")
         host.run(host.bridge.join, FRONT, endpoint(2), box.parent / "nowhere")
 
 
-@pytest.mark.parametrize("verb", ["link", "brport", "addr"])
+@pytest.mark.parametrize("refused", ["port", "interface", "address"])
 def test_a_join_that_fails_leaves_nothing(
-    host: "Host", monkeypatch: pytest.MonkeyPatch, verb: str
+    host: "Host", monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     box = host.sandbox("box")
     apart = replace(FRONT, options={"com.docker.network.bridge.enable_icc": "false"})
     host.run(host.bridge.create, apart)
     before = set(links(host))
     wrong = endpoint(2)
-    if verb == "addr":  # the kernel refuses a multicast address
+    if refused == "address":  # the kernel takes no multicast address
         wrong = replace(wrong, addresses=(*wrong.addresses, ip_interface("ff02::5/64")))
     else:
-        original = getattr(host.links._rtnl, verb)
+        original, sent = rtnetlink.send, []
 
-        def refused(command: str, **arguments: Any) -> Any:
-            if command == "set":
+        def send(requests: Sequence[bytes]) -> None:
+            sent.append(requests)
+            if len(sent) == ("port", "interface").index(refused) + 1:
                 raise OSError("no")
-            return original(command, **arguments)
+            original(requests)
 
-        monkeypatch.setattr(host.links._rtnl, verb, refused)
+        monkeypatch.setattr(rtnetlink, "send", send)
 
     with pytest.raises(DriverError):
         host.run(host.bridge.join, apart, wrong, box)

@@ -4,7 +4,7 @@ import fcntl
 import subprocess
 import sys
 from collections import defaultdict
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,43 +12,18 @@ import pytest
 
 from drivers import iptables
 from drivers.contract import DriverError
-from drivers.firewall import FirewallNetwork, Rule, Ruleset, Table, resolver_ruleset, ruleset
+from drivers.firewall import FirewallState
+from drivers.iptables_rules import resolver_ruleset, ruleset
+from drivers.rules import Rule, Ruleset, Table
 from drivers.sandbox import remove_sandbox
+from tests.kernel.firewalls import NETWORKS, STATE
 
 if TYPE_CHECKING:
     from tests.kernel.conftest import Host
 
 pytestmark = pytest.mark.kernel
 
-V4, V6 = ip_network("10.7.0.0/24"), ip_network("fd00:7::/64")
-NETWORKS = [
-    FirewallNetwork(
-        "nd-0123456789ab", (V4, V6), internal=False, icc=True, masquerade=True, name="front"
-    ),
-    FirewallNetwork(
-        "br1",
-        (ip_network("10.8.0.0/24"), ip_network("fd00:8::/64")),
-        internal=False,
-        icc=False,
-        masquerade=True,
-        name="snat",
-        routed=frozenset(),
-        sources={4: ip_address("192.0.2.1"), 6: ip_address("2001:db8::1")},
-    ),
-    FirewallNetwork(
-        "br2",
-        (ip_network("10.9.0.0/24"), ip_network("fd00:9::/64")),
-        internal=False,
-        icc=True,
-        masquerade=True,
-        name="routed",
-        routed=frozenset({4, 6}),
-    ),
-    FirewallNetwork(
-        "br3", (ip_network("10.10.0.0/24"),), internal=True, icc=True, masquerade=True, name="in"
-    ),
-]
-WANTED = ruleset(NETWORKS)
+WANTED = ruleset(STATE)
 TOOLS = {4: "iptables-legacy", 6: "ip6tables-legacy"}
 
 
@@ -74,7 +49,7 @@ def wanted(family: int, name: str, of: Ruleset = WANTED) -> dict[str, list[str]]
 
 
 @pytest.mark.parametrize("family", [4, 6])
-@pytest.mark.parametrize("table", ["filter", "nat"])
+@pytest.mark.parametrize("table", ["raw", "filter", "nat"])
 def test_the_tables_are_what_the_rule_set_says(host: "Host", family: int, table: str) -> None:
     host.run(iptables.apply, WANTED)
 
@@ -159,7 +134,8 @@ def test_rules_and_chains_of_others_stay_as_they_are(host: "Host") -> None:
     during = live(host, 4, "filter")
     host.run(iptables.clear)
 
-    assert during["FORWARD"] == [*wanted(4, "filter")["FORWARD"], "-A FORWARD -i other -j MINE"]
+    first, last = wanted(4, "filter")["FORWARD"]
+    assert during["FORWARD"] == [first, "-A FORWARD -i other -j MINE", last]
     assert during["INPUT"] == ["-A INPUT -s 192.0.2.0/24 -j DROP"]
     assert host.output("iptables-legacy", "-S") == before
 
@@ -174,13 +150,26 @@ def test_a_jump_stays_where_the_user_moved_it(host: "Host") -> None:
     assert live(host, 4, "filter") == before
 
 
+def test_the_jump_that_stands_for_the_end_is_moved_behind_rules_that_came_later(
+    host: "Host",
+) -> None:
+    host.run(iptables.apply, WANTED)
+    host.output("iptables-legacy", "-A", "FORWARD", "-s", "192.0.2.1", "-j", "ACCEPT")
+
+    host.run(iptables.apply, WANTED)
+
+    first, last = wanted(4, "filter")["FORWARD"]
+    added = "-A FORWARD -s 192.0.2.1/32 -j ACCEPT"
+    assert live(host, 4, "filter")["FORWARD"] == [first, added, last]
+
+
 def test_the_users_own_rules_survive_everything(host: "Host") -> None:
     host.run(iptables.apply, WANTED)
     rule = "-A NETD-USER -s 192.0.2.1/32 -j DROP"
     host.output("iptables-legacy", *rule.split())
 
     host.run(iptables.apply, WANTED)
-    host.run(iptables.apply, ruleset([]))
+    host.run(iptables.apply, ruleset(FirewallState()))
     host.run(iptables.apply, WANTED)
     host.run(iptables.clear)
 
@@ -198,10 +187,13 @@ def test_nothing_is_left_after_clearing(host: "Host") -> None:
 
 
 def test_tables_that_hold_nothing_of_netd_are_not_loaded(host: "Host") -> None:
-    host.run(iptables.apply, ruleset([NETWORKS[3]]))
+    host.run(iptables.apply, ruleset(FirewallState((NETWORKS[3],))))
 
     names = {n: host.output("cat", f"/proc/self/net/ip{n}_tables_names") for n in ("", "6")}
-    assert names == {"": "filter\n", "6": ""}
+    assert {n: set(found.split()) for n, found in names.items()} == {
+        "": {"filter", "raw"},
+        "6": set(),
+    }
 
 
 def test_a_rule_the_kernel_refuses_is_named_and_nothing_changes(host: "Host") -> None:
@@ -246,7 +238,7 @@ def test_a_table_that_changed_meanwhile_is_read_again(
     host.run(iptables.apply, WANTED)
 
     expected = wanted(4, "filter")
-    expected["FORWARD"].append("-A FORWARD -s 192.0.2.1/32 -j DROP")
+    expected["FORWARD"].insert(1, "-A FORWARD -s 192.0.2.1/32 -j DROP")
     assert live(host, 4, "filter") == expected
 
 
@@ -271,9 +263,9 @@ def test_every_namespace_gets_its_own_rules(host: "Host") -> None:
     host.run(iptables.apply, WANTED)
 
     host.inside(box, iptables.apply, rules)
-    host.run(iptables.apply, ruleset(NETWORKS[:1]))
+    host.run(iptables.apply, ruleset(FirewallState((NETWORKS[0],))))
 
-    assert live(host, 4, "nat") == wanted(4, "nat", ruleset(NETWORKS[:1]))
+    assert live(host, 4, "nat") == wanted(4, "nat", ruleset(FirewallState((NETWORKS[0],))))
     assert host.output("iptables-legacy", "-t", "nat", "-S", inside=box).count("34567") == 4
 
 

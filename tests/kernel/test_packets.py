@@ -19,7 +19,8 @@ import pytest
 from drivers import iptables
 from drivers.addressing import mac_of
 from drivers.contract import Endpoint, Network, Subnet
-from drivers.firewall import firewall_network, ruleset
+from drivers.firewall import FirewallState, firewall_network
+from drivers.iptables_rules import ruleset
 from drivers.sandbox import set_gateways
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def join(host: "Host", network: Network, number: int) -> Path:
 def create(host: "Host", *networks: Network) -> None:
     for made in networks:
         host.run(host.bridge.create, made)
-    host.run(iptables.apply, ruleset([firewall_network(made) for made in networks]))
+    host.run(
+        iptables.apply, ruleset(FirewallState(tuple(firewall_network(made) for made in networks)))
+    )
 
 
 @pytest.fixture(params=["0", "1"], ids=["bridge-nf-off", "bridge-nf-on"])

@@ -48,7 +48,7 @@ def test_a_machine_that_has_all_is_well() -> None:
         ("bridge", replace(PROBES, links={"bridge": "Operation not supported"})),
         ("veth", replace(PROBES, links={"veth": "Operation not supported"})),
         ("overlayfs", replace(PROBES, overlay="No such device")),
-        ("iptables", replace(PROBES, iptables="no table nat")),
+        ("iptables", replace(PROBES, iptables="no table nat", nftables="Protocol not supported")),
         ("namespaces", Probes(namespaces="Operation not permitted")),
     ],
 )
@@ -64,10 +64,18 @@ def test_what_containers_need_is_missing_with_advice(topic: str, probes: Probes)
     [
         ("vxlan", replace(PROBES, links={"vxlan": "Operation not supported"})),
         ("nftables", replace(PROBES, nftables="Protocol not supported")),
+        ("sctp", replace(PROBES, sctp="Protocol not supported")),
     ],
 )
 def test_what_only_some_networks_need_is_a_note(topic: str, probes: Probes) -> None:
     assert found(topic, probes=probes).verdict is Verdict.NOTE
+
+
+def test_one_firewall_of_two_is_enough() -> None:
+    finding = found("iptables", probes=replace(PROBES, iptables="no table nat"))
+
+    assert finding.verdict is Verdict.OK
+    assert finding.text == "not used: no table nat; rules go into nftables"
 
 
 @pytest.mark.parametrize(
