@@ -24,13 +24,16 @@ from netd.endpoints import Endpoints
 from netd.errors import NetdError, UnavailableError
 from netd.events import Events
 from netd.execs import Execs
-from netd.firewall import Firewall
+from netd.firewall import HostFirewall
 from netd.images import Images
 from netd.kernel import Kernel
 from netd.lifecycle import Lifecycle
 from netd.locks import Locks
 from netd.networks import Networks
+from netd.ports import PublishedPorts
+from netd.publishing import Publishing
 from netd.recovery import Recovery
+from netd.repair import Repair
 from netd.resolver import Resolver
 from netd.runner import Runner
 from netd.sandboxes import Sandboxes
@@ -67,7 +70,12 @@ class Daemon:
         self.kernel = Kernel()
         addresses, locks = Addresses(self.store), Locks()
         self.resolver = Resolver(run_ / "dns.sock", run_ / "dns.log", self.store, config.dns)
-        self.firewall = Firewall(self.store, self.kernel, _mark(data))
+        self.firewall = HostFirewall(
+            self.store, self.kernel, config.firewall_backend, _mark(data), run_
+        )
+        self._published = PublishedPorts(
+            self.store, run_ / "ports.sock", run_ / "ports.log", config.ip
+        )
         pools = (*config.address_pools, ipam.unique_local_pool(_host_seed(data)))
         self.networks = Networks(
             self.store,
@@ -81,8 +89,16 @@ class Daemon:
         )
         self.images = Images(self.store, self.events, ImageStore(data / "images"), data / "tmp")
         self.sandboxes = Sandboxes(
-            run_ / "netns", config.mtu, self.store, self.kernel, addresses, self.resolver
+            run_ / "netns",
+            config.mtu,
+            self.store,
+            self.kernel,
+            addresses,
+            self.resolver,
+            self._published,
+            self.firewall,
         )
+        self.ports = Publishing(self.store, self.events, locks, self.sandboxes)
         self.runner = Runner(config, features, self.store, self.images)
         self.lifecycle = Lifecycle(self.store, self.events, locks, self.sandboxes, self.runner)
         self.endpoints = Endpoints(
@@ -107,23 +123,37 @@ class Daemon:
         )
         self.execs = Execs(self.store, self.events, self.runner)
         self._recovery = Recovery(self.store, self.sandboxes, self.runner, self.lifecycle)
+        self._repair = Repair(
+            self.store,
+            self.events,
+            locks,
+            self.kernel,
+            self.firewall,
+            self.networks,
+            self.sandboxes,
+        )
 
     async def start(self) -> None:
         """Open the doors to the kernel, put networks right, adopt or recover containers."""
         await self.kernel.open()
-        await self.firewall.check()
+        await self.firewall.open()
         await self.resolver.start(self.sandboxes.resolver_sockets)
+        await self._published.start()
         await self.networks.restore()
+        await self.firewall.clear_other()
         await self.images.sweep()
         await self._recovery.run()
+        await self._repair.start()
 
     async def stop(self) -> None:
         """Let go of everything; containers go on, and the DNS server while there are any."""
+        await self._repair.stop()
         await self.lifecycle.close()
         await self.execs.close()
         await self.runner.close()
         running = any(container.state.running for container in self.store.containers)
         await self.resolver.stop(shutdown=not running)
+        await self._published.stop(shutdown=not running)
         await self.kernel.close()
         self.store.close()
 

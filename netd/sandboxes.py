@@ -18,6 +18,7 @@ from drivers import sandbox
 from drivers.contract import Driver
 from netd.addresses import Addresses
 from netd.errors import ConflictError, InternalError, NotFoundError
+from netd.firewall import HostFirewall
 from netd.kernel import Kernel
 from netd.model import Address, Container, Endpoint, Network
 from netd.plumbing import (
@@ -28,6 +29,7 @@ from netd.plumbing import (
     plumbed,
     unplumbed,
 )
+from netd.ports import PublishedPorts
 from netd.resolver import Resolver
 from netd.store import Store
 
@@ -49,11 +51,14 @@ class Sandboxes:
         kernel: Kernel,
         addresses: Addresses,
         resolver: Resolver,
+        ports: PublishedPorts,
+        firewall: HostFirewall,
     ) -> None:
         """`folder` holds the namespaces, each bound to a file named by the short id."""
         self._folder, self._mtu_bytes = folder, mtu_bytes
         self._store, self._kernel = store, kernel
         self._addresses, self._resolver = addresses, resolver
+        self._ports, self._firewall = ports, firewall
 
     def path(self, container: Container) -> Path | None:
         """Return the namespace's path; absent: it runs in the host's."""
@@ -66,6 +71,8 @@ class Sandboxes:
         if path is None:
             return container
         try:
+            # The rules come first: no interface is ever without those that are for it.
+            container = await self.publish(container)
             members = self._members(container)
             sockets = await self._kernel.run(
                 self._plumb, path, members, default_gateways(container)
@@ -83,13 +90,30 @@ class Sandboxes:
         if path is not None:
             await self._resolver.close(container)
             await self._kernel.run(self._unplumb, path, self._members(container, missing_ok=True))
-        return self._release(container, container.endpoints)
+        plumbed = any(endpoint.interface for endpoint in container.endpoints)
+        container = self._release(container, container.endpoints)
+        if not (plumbed or container.published):
+            return container
+        # The rules first: while they lead to the container, nobody else is to have its ports.
+        try:
+            await self._firewall.apply()
+        finally:
+            container = await self._ports.withdraw(container)
+        return container
+
+    async def publish(self, container: Container) -> Container:
+        """Let the ports lead to a plumbed container that it asks for now; repeatable."""
+        container = await self._ports.publish(container)
+        await self._firewall.apply()
+        return container
 
     async def join(self, container: Container, endpoint: Endpoint) -> Container:
         """Give a running container's new endpoint its interface; undone on failure."""
         before, container = container, self._lease(container, [endpoint])
         joined = _endpoint(container, endpoint)
         try:
+            # It may give the way out from now on; ports are where that is.
+            container = await self.publish(container)
             await self._kernel.run(
                 self._join, self._sandbox(container), self._member(joined), before, container
             )
@@ -113,7 +137,15 @@ class Sandboxes:
         await self._kernel.run(
             self._leave, self._sandbox(container), self._member(endpoint), container, remaining
         )
-        return self._release(container, [endpoint])
+        return await self.publish(self._release(container, [endpoint]))
+
+    async def repair(self, container: Container, endpoint: Endpoint) -> Sequence[str]:
+        """Put a running container's interface right; return what somebody had changed."""
+        path = self.path(container)
+        if path is None or not endpoint.interface or not sandbox.sandbox_exists(path):
+            return ()
+        member, gateways = self._member(endpoint), default_gateways(container)
+        return await self._kernel.run(self._repair, path, member, gateways)
 
     async def resolver_sockets(
         self, container: Container
@@ -122,7 +154,7 @@ class Sandboxes:
         path = self.path(container)
         if path is None or not sandbox.sandbox_exists(path):
             return None
-        return await self._kernel.run(sandbox.open_resolver, path)
+        return await self._kernel.run(sandbox.open_resolver, path, self._firewall.backend)
 
     async def sweep(self, kept: Collection[str]) -> None:
         """Remove all namespaces but those of the short ids given; repeatable."""
@@ -200,7 +232,7 @@ class Sandboxes:
                     driver_network(network, self._mtu_bytes), driver_endpoint(endpoint), path
                 )
             sandbox.set_gateways(self._kernel.links, path, gateways)
-            sockets = sandbox.open_resolver(path) if members else None
+            sockets = sandbox.open_resolver(path, self._firewall.backend) if members else None
             undo.pop_all()
             return sockets
 
@@ -222,6 +254,16 @@ class Sandboxes:
         driver, network, endpoint = member
         driver.join(driver_network(network, self._mtu_bytes), driver_endpoint(endpoint), path)
         self._change_gateways(path, before, after)
+
+    def _repair(self, path: Path, member: Member, gateways: Gateways) -> Sequence[str]:
+        driver, network, endpoint = member
+        known = driver_network(network, self._mtu_bytes), driver_endpoint(endpoint)
+        damage = driver.damage(known[0], [known[1]])
+        if damage:
+            driver.join(*known, path)
+            # The routes went with the interface.
+            sandbox.set_gateways(self._kernel.links, path, gateways)
+        return damage
 
     def _leave(self, path: Path, member: Member, before: Container, after: Container) -> None:
         if sandbox.sandbox_exists(path):
