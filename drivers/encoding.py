@@ -12,6 +12,7 @@ linux/netfilter/x_tables.h, linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ip
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from drivers.rules import PREFIX, Rule
@@ -55,6 +56,7 @@ class Encoded:
         return int.from_bytes(octets) & mask == int.from_bytes(self.octets) & mask
 
 
+@lru_cache(1 << 15)
 def encoded(family: int, rule: Rule) -> Encoded:
     """Return a rule's octets; a verdict and a chain stand by name, for libiptc to put in."""
     matches = b"".join(_extension(*match) for match in _matches(rule))

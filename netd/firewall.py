@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from drivers import conntrack, sysctl
@@ -13,7 +14,7 @@ from drivers.iptables_firewall import IptablesFirewall
 from drivers.nft_firewall import NftFirewall
 from netd.errors import InternalError, UnavailableError
 from netd.kernel import Kernel
-from netd.publications import firewall_state
+from netd.publications import Known, firewall_state
 from netd.store import Store
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class HostFirewall:
         self._kinds: tuple[Firewall, ...] = ()
         self._state: FirewallState | None = None  # absent: what there is was not made by us
         self._turned_on = _TurnedOn(run / "forwarding")
+        self._known: Known = {}
         self._forgetting = asyncio.Lock()
         self._stale_ports: set[HostPort] = set()
         self._stale_addresses: set[Address] = set()
@@ -82,6 +84,8 @@ class HostFirewall:
         Behind the rules: a client that goes on sending begins a new flow with its next packet. To
         look through all flows takes the kernel some 10 ms: those who come meanwhile share the next.
         """
+        if not (self._stale_ports or self._stale_addresses):
+            return
         async with self._forgetting:
             ports, self._stale_ports = self._stale_ports, set()
             addresses, self._stale_addresses = self._stale_addresses, set()
@@ -94,7 +98,7 @@ class HostFirewall:
             log.debug("forgot %d flows of %s, %s", forgotten, ports, addresses)
 
     def _computed(self) -> FirewallState:
-        return firewall_state(self._store.networks, self._store.containers)
+        return firewall_state(self._store.networks, self._store.containers, self._known)
 
     # From here on: in the network thread.
 
@@ -161,7 +165,7 @@ class _TurnedOn:
 
     def told(self, state: FirewallState) -> FirewallState:
         """Return the state with what was noted."""
-        return FirewallState(state.networks, state.published, state.ports, self._noted())
+        return replace(state, not_a_router=self._noted())
 
     def _noted(self) -> frozenset[int]:
         try:
@@ -176,7 +180,10 @@ def _moved_ports(before: FirewallState, after: FirewallState) -> Iterator[HostPo
     for container in before.published.keys() | after.published.keys():
         old, new = (each.published.get(container, ()) for each in (before, after))
         if old is not new and old != new:
-            yield from (_host_port(each) for each in {*old} ^ {*new} if each.host_port)
+            yield from (_host_port(each) for each in {*old} - {*new} if each.host_port)
+            # Before it was published nobody had a connection by it, but datagrams may have come.
+            added = (each for each in {*new} - {*old} if each.protocol == "udp")
+            yield from (_host_port(each) for each in added if each.host_port)
 
 
 def _host_port(each: Publication) -> HostPort:

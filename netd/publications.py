@@ -8,23 +8,31 @@ from netd.model import Address, Container, Endpoint, Network, PortMapping
 from netd.plumbing import driver_network, gateway_endpoints
 
 Networks = Mapping[str, Network]  # by id
+# What was computed last, by container: from what, and what came out.
+Known = dict[str, tuple[Container, Networks, tuple[Publication, ...]]]
 
 
 def firewall_state(
-    networks: Iterable[Network],
-    containers: Iterable[Container],
-    not_a_router: frozenset[int] = frozenset(),
+    networks: Iterable[Network], containers: Iterable[Container], known: Known | None = None
 ) -> FirewallState:
-    """Return all that the rules are computed from; endpoints count while they are plumbed."""
+    """Return all that the rules are computed from; endpoints count while they are plumbed.
+
+    `known` is a memory for the next time: with thousands of ports, what has not changed is the same
+    object again, and quickly found to be.
+    """
+    known = {} if known is None else known
     bridged = {each.id: each for each in networks if each.driver == "bridge"}
     plumbed = [each for each in containers if any(e.host_interface for e in each.endpoints)]
+    published = {each.id: each for each in plumbed if each.published}
+    for gone in known.keys() - published.keys():
+        del known[gone]
+    for id_, container in published.items():
+        if id_ not in known or known[id_][0] is not container or known[id_][1] != bridged:
+            known[id_] = (container, bridged, tuple(publications(container, bridged)))
     return FirewallState(
         networks=tuple(firewall_network(driver_network(each, None)) for each in bridged.values()),
-        published={
-            each.id: tuple(publications(each, bridged)) for each in plumbed if each.published
-        },
+        published={id_: known[id_][2] for id_ in published},
         ports=tuple(port for each in plumbed for port in _ports(each, bridged)),
-        not_a_router=not_a_router,
     )
 
 
