@@ -104,6 +104,9 @@ class Repair:
                     swept = time.monotonic()
             except (NetdError, OSError, ExceptionGroup) as error:
                 log.error("not everything could be put right: %s", error)  # noqa: TRY400
+            except Exception:
+                # A driver of somebody else's may raise anything; the watch goes on.
+                log.exception("not everything could be put right")
             await self._wait()
 
     async def _wait(self) -> None:
