@@ -41,6 +41,10 @@ class Wish:
         """Whether there is one choice only."""
         return 0 < self.first == self.last
 
+    def allows(self, number: int) -> bool:
+        """Whether this is one of the choices for the host's first port."""
+        return not self.first or self.first <= number <= self.last
+
     def mappings(self, number: int) -> tuple[PortMapping, ...]:
         """Return what is published when the host's first port is this one."""
         ends = [*((each, number) for each in self.addresses), *((each, 0) for each in self.routed)]
