@@ -35,6 +35,7 @@ from netd.publishing import Publishing
 from netd.recovery import Recovery
 from netd.repair import Repair
 from netd.resolver import Resolver
+from netd.rules import Rules
 from netd.runner import Runner
 from netd.sandboxes import Sandboxes
 from netd.store import Store
@@ -99,6 +100,7 @@ class Daemon:
             self.firewall,
         )
         self.ports = Publishing(self.store, self.events, locks, self.sandboxes)
+        self.rules = Rules(self.store, self.firewall)
         self.runner = Runner(config, features, self.store, self.images)
         self.lifecycle = Lifecycle(self.store, self.events, locks, self.sandboxes, self.runner)
         self.endpoints = Endpoints(
@@ -154,6 +156,7 @@ class Daemon:
         running = any(container.state.running for container in self.store.containers)
         await self.resolver.stop(shutdown=not running)
         await self._published.stop(shutdown=not running)
+        await self.firewall.close()
         await self.kernel.close()
         self.store.close()
 

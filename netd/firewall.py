@@ -41,6 +41,7 @@ class HostFirewall:
         self._forgetting = asyncio.Lock()
         self._stale_ports: set[HostPort] = set()
         self._stale_addresses: set[Address] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Choose the backend; UnavailableError when this machine has nothing to put rules into."""
@@ -49,10 +50,24 @@ class HostFirewall:
     async def apply(self) -> None:
         """Apply the rules of what is stored now; flows that they are no longer true for go."""
         before, after = await self._kernel.run(self._apply, self._computed())
-        if before is not None:
-            self._stale_ports.update(_moved_ports(before, after))
-            self._stale_addresses.update(_gone_addresses(before, after))
-            await self._forget_flows()
+        if before is None:
+            return
+        moved = {*_moved_ports(before, after)}
+        self._stale_ports |= moved
+        self._stale_addresses |= _gone_addresses(before, after)
+        if self._stale_ports or self._stale_addresses:
+            forgetting = asyncio.create_task(self._forget_flows())
+            self._tasks.add(forgetting)
+            forgetting.add_done_callback(self._tasks.discard)
+            if moved:
+                # Who sends to them is led elsewhere when this returns. An address that is gone is
+                # given to nobody else for long: nobody needs to wait for that.
+                await asyncio.shield(forgetting)
+
+    async def close(self) -> None:
+        """Finish what was begun; the rules stay."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
 
     async def clear_other(self) -> None:
         """Remove what a daemon with the other backend left; the new rules are there already."""
@@ -84,11 +99,11 @@ class HostFirewall:
         Behind the rules: a client that goes on sending begins a new flow with its next packet. To
         look through all flows takes the kernel some 10 ms: those who come meanwhile share the next.
         """
-        if not (self._stale_ports or self._stale_addresses):
-            return
         async with self._forgetting:
             ports, self._stale_ports = self._stale_ports, set()
             addresses, self._stale_addresses = self._stale_addresses, set()
+            if not (ports or addresses):
+                return
             try:
                 forgotten = await asyncio.to_thread(conntrack.flush, ports, addresses)
             except (DriverError, OSError) as error:
