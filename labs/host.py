@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from labs.namespace import Namespace, output
+
 ROOT = Path(__file__).parent.parent
 NETD = ROOT / ".venv/bin/netd"
 DEMO_IMAGE = ROOT / ".cache/demo.tar"
@@ -33,13 +35,16 @@ class LabError(Exception):
 class Host:
     """A network namespace with a daemon, its images loaded; a context manager."""
 
-    def __init__(self, beside: "Host | None" = None) -> None:
-        """Make the folder; with `beside` the daemon is a second one in that host's namespace."""
-        self._beside = beside
+    def __init__(self, beside: "Host | None" = None, firewall: str = "") -> None:
+        """Make the folder; with `beside` the daemon is a second one in that host's namespace.
+
+        `firewall` is the backend of every daemon that is started; empty: the daemon chooses.
+        """
+        self._beside, self.firewall = beside, firewall
         self.folder = Path(tempfile.mkdtemp(prefix="netd-lab-"))
         self.socket = self.folder / "run/netd.sock"
         self.daemon: subprocess.Popen[bytes] | None = None
-        self._holder: subprocess.Popen[bytes] | None = None
+        self._namespace: Namespace | None = None
 
     def __enter__(self) -> Self:
         """Make the namespace, start the daemon and load the demo image."""
@@ -78,22 +83,20 @@ class Host:
 
     def inside(self, *words: str) -> str:
         """Run a program of the machine in this host's network namespace; return its output."""
-        done = subprocess.run(
-            [*self.nsenter, *words],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout
+        return output((*self.nsenter, *words))
+
+    @property
+    def netns(self) -> Path:
+        """Where this host's network namespace can be opened."""
+        if self._beside is not None:
+            return self._beside.netns
+        assert self._namespace is not None
+        return self._namespace.path
 
     @property
     def nsenter(self) -> Sequence[str]:
         """The words that run a program in this host's network namespace."""
-        if self._beside is not None:
-            return self._beside.nsenter
-        assert self._holder is not None
-        return ("nsenter", f"--net=/proc/{self._holder.pid}/ns/net")
+        return ("nsenter", f"--net={self.netns}")
 
     def daemon_words(self) -> Sequence[str]:
         """Return the words that run this host's daemon."""
@@ -102,14 +105,7 @@ class Host:
     def renew_namespace(self) -> None:
         """Make the host's network namespace, in the place of one it had: as after a boot."""
         self._end_namespace()
-        self._holder = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", "ip link set lo up && echo && exec sleep infinity"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert self._holder.stdout is not None
-        self._holder.stdout.readline()  # from here on it is in its namespace
+        self._namespace = Namespace()
 
     def start_daemon(self, *flags: str) -> None:
         """Start the daemon and wait until it answers; with further flags."""
@@ -177,11 +173,9 @@ class Host:
         return True
 
     def _end_namespace(self) -> None:
-        holder, self._holder = self._holder, None
-        if holder is not None and holder.stdout is not None:
-            holder.kill()
-            holder.wait()
-            holder.stdout.close()
+        namespace, self._namespace = self._namespace, None
+        if namespace is not None:
+            namespace.close()
 
     def _flags(self) -> Sequence[str]:
         return (
@@ -189,6 +183,7 @@ class Host:
             f"--exec-root={self.folder}/run",
             f"--host=unix://{self.socket}",
             f"--config-file={os.devnull}",
+            *((f"--firewall-backend={self.firewall}",) if self.firewall else ()),
         )
 
     def _take_down(self) -> None:
