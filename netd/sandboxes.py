@@ -79,7 +79,8 @@ class Sandboxes:
             )
             await self._resolver.open(container, sockets)
         except BaseException:
-            await self.close(container)
+            # As it is stored: its ports may be held already.
+            await self.close(self._store.containers.get(container.id) or container)
             self._check_networks(container.endpoints)
             raise
         return container
