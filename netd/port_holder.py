@@ -132,7 +132,8 @@ class PortHolder:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
-        wanted = {each: name for each, name in self._wanted().items() if each not in beside}
+        theirs = frozenset(beside)
+        wanted = {each: name for each, name in self._wanted().items() if each not in theirs}
         if wanted or beside:
             self._connection = await self._process.open(self._socket_path, self._log_path)
             await self._synchronise(self._connection, wanted)

@@ -15,12 +15,35 @@ ITSELF = "this container"
 NAMED = 3  # of those who have the ports of a range, in one sentence
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Ports of the host that somebody has."""
+class Claims:
+    """The ports of the host that one has: at an address, and anywhere in its family."""
 
-    mapping: PortMapping
-    owner: str  # "container db", "nginx, pid 123"
+    def __init__(self, owner: str, mappings: Iterable[PortMapping] = ()) -> None:
+        """`owner` is told to whoever wants one of them: "container db", "nginx, pid 123"."""
+        self.owner = owner
+        self._ports: dict[tuple[str, Address | int], set[int]] = {}
+        for each in mappings:
+            self.add(each)
+
+    def add(self, mapping: PortMapping) -> None:
+        """Claim the ports of a mapping."""
+        first, address = mapping.host_port, mapping.host_address
+        if first:  # else it is routed
+            for where in (address, address.version):
+                ports = self._ports.setdefault((mapping.protocol, where), set())
+                ports.update(range(first, first + mapping.count))
+
+    def clash(self, wish: Wish, number: int) -> tuple[Address, int] | None:
+        """Return what a wish cannot have at this number: its address, and the port."""
+        for address in wish.addresses:
+            everywhere = ANY[address.version]
+            places = (address.version,) if address == everywhere else (address, everywhere)
+            for place in places:
+                ports = self._ports.get((wish.protocol, place), ())
+                for port in range(number, number + wish.count) if ports else ():
+                    if port in ports:
+                        return address, port
+        return None
 
 
 class Choice:
@@ -35,11 +58,11 @@ class Choice:
         self,
         wishes: Sequence[Wish],
         kept: Iterable[PortMapping],
-        taken: Iterable[Taken],
+        others: Iterable[Claims],
         ephemeral: Sequence[int],
         start: int,
     ) -> None:
-        self._wishes, self._taken = wishes, [*taken]
+        self._wishes, self._others = wishes, [*others]
         self._kept = _kept_numbers(wishes, kept)
         self._ephemeral, self._start = ephemeral, start % max(len(ephemeral), 1)
         self._numbers: dict[Wish, int] = {}
@@ -50,7 +73,8 @@ class Choice:
 
         Raises InternalError when no number is left for a wish.
         """
-        self._numbers, claims = {}, _Claims(self._taken)
+        own = Claims(ITSELF)
+        self._numbers, claims = {}, [*self._others, own]
         # One round for all: a container may wish for thousands of them.
         round_ = cycle(chain(self._ephemeral[self._start :], self._ephemeral[: self._start]))
         for wish in sorted(self._wishes, key=self._rank):
@@ -58,7 +82,7 @@ class Choice:
                 number = _free(wish, self._candidates(wish, round_), claims)
                 self._numbers[wish] = number
                 for mapping in wish.mappings(number):
-                    claims.add(Taken(mapping, ITSELF))
+                    own.add(mapping)
         return tuple(
             each for wish in self._wishes for each in wish.mappings(self._numbers.get(wish, 0))
         )
@@ -68,7 +92,8 @@ class Choice:
         wish = next((each for each in self._numbers if self._belongs(hold, port, each)), None)
         if wish is None or wish.exact or wish in self._kept:
             return False
-        self._taken.append(Taken(PortMapping(hold.address, port, port, wish.protocol), owner))
+        mapping = PortMapping(hold.address, port, port, wish.protocol)
+        self._others.append(Claims(owner, [mapping]))
         self._refusals[wish] += 1
         return bool(wish.first) or self._refusals[wish] < ATTEMPTS
 
@@ -117,35 +142,6 @@ class _Clash:
     owner: str
 
 
-class _Claims:
-    """Who has which ports: at an address, and anywhere in its family."""
-
-    def __init__(self, taken: Iterable[Taken]) -> None:
-        self._owners: dict[tuple[str, Address | int], dict[int, str]] = {}
-        for each in taken:
-            self.add(each)
-
-    def add(self, taken: Taken) -> None:
-        mapping = taken.mapping
-        first, address = mapping.host_port, mapping.host_address
-        if not first:  # routed
-            return
-        owned = dict.fromkeys(range(first, first + mapping.count), taken.owner)
-        for where in (address, address.version):
-            self._owners.setdefault((mapping.protocol, where), {}).update(owned)
-
-    def clash(self, wish: Wish, number: int) -> _Clash | None:
-        for address in wish.addresses:
-            everywhere = ANY[address.version]
-            places = (address.version,) if address == everywhere else (address, everywhere)
-            owners = [self._owners.get((wish.protocol, each), {}) for each in places]
-            for port in range(number, number + wish.count) if any(owners) else ():
-                for each in owners:
-                    if port in each:
-                        return _Clash(address, port, each[port])
-        return None
-
-
 def _kept_numbers(wishes: Sequence[Wish], kept: Iterable[PortMapping]) -> Mapping[Wish, int]:
     """Return the numbers by which wishes are fulfilled already, at one of their addresses.
 
@@ -172,14 +168,20 @@ def _kept_numbers(wishes: Sequence[Wish], kept: Iterable[PortMapping]) -> Mappin
     return numbers
 
 
-def _free(wish: Wish, candidates: Iterable[int], claims: _Claims) -> int:
+def _free(wish: Wish, candidates: Iterable[int], claims: Sequence[Claims]) -> int:
     clashes: list[_Clash] = []
     for number in candidates:
-        clash = claims.clash(wish, number)
+        clash = next(_clashes(wish, number, claims), None)
         if clash is None:
             return number
         clashes.append(clash)
     raise InternalError(f"Bind for {_nothing_free(wish, clashes)}")
+
+
+def _clashes(wish: Wish, number: int, claims: Sequence[Claims]) -> Iterator[_Clash]:
+    for each in claims:
+        if clash := each.clash(wish, number):
+            yield _Clash(*clash, each.owner)
 
 
 def _nothing_free(wish: Wish, clashes: Sequence[_Clash]) -> str:

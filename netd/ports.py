@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from errno import EADDRINUSE
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from msgspec.structs import replace
 from drivers.ports import Hold, PortRefusedError, PortsClient, PortsError
 from netd.errors import InternalError
 from netd.listeners import refusal
-from netd.model import Address, Container
+from netd.model import Address, Container, PortMapping
 from netd.plumbing import gateway_endpoints
 from netd.port_holder import PortHolder, Process
 from netd.port_holds import holds, surplus
-from netd.port_plan import Choice, Taken, ephemeral_ports
+from netd.port_plan import Choice, Claims, ephemeral_ports
 from netd.port_wishes import Gateways, Wish, targets, wishes
 from netd.store import Store
 
@@ -49,6 +49,7 @@ class PublishedPorts:
         self._store, self._default_address = store, default_address
         self._ipv6 = ipv6 or has_ipv6
         self._lock = asyncio.Lock()
+        self._claims: dict[str, tuple[tuple[PortMapping, ...], Claims]] = {}
         self._holder = PortHolder(process, (socket_path, log_path), self._wanted, self._lock)
 
     async def start(self) -> None:
@@ -104,17 +105,24 @@ class PublishedPorts:
         }
 
     def _choice(self, container: Container, wanted: Sequence[Wish]) -> Choice:
-        taken = [
-            Taken(mapping, f"container {other.name}")
-            for other in self._store.containers
-            if other.id != container.id
-            for mapping in other.published
-        ]
         ephemeral: Sequence[int] = ()
         if not all(wish.first for wish in wanted):
             ephemeral = _ephemeral_ports()
         start = random.randrange(max(len(ephemeral), 1))  # noqa: S311 - no secret
-        return Choice(wanted, container.published, taken, ephemeral, start)
+        return Choice(wanted, container.published, self._others(container), ephemeral, start)
+
+    def _others(self, container: Container) -> Iterator[Claims]:
+        """Yield what other containers have; what has not changed since the last time is kept."""
+        known, self._claims = self._claims, {}
+        for other in self._store.containers:
+            if other.published:
+                published, claims = known.get(other.id, ((), None))
+                if claims is None or published is not other.published:
+                    claims = Claims(f"container {other.name}", other.published)
+                claims.owner = f"container {other.name}"
+                self._claims[other.id] = (other.published, claims)
+                if other.id != container.id:
+                    yield claims
 
     async def _publish(
         self, before: Container, choice: Choice, leads_to: Mapping[int, Address]

@@ -7,7 +7,7 @@ import pytest
 from drivers.ports import Hold
 from netd.errors import InternalError
 from netd.model import Address, PortMapping
-from netd.port_plan import ATTEMPTS, Choice, Taken, ephemeral_ports, host_end
+from netd.port_plan import ATTEMPTS, Choice, Claims, ephemeral_ports, host_end
 from netd.port_wishes import Wish
 
 V4, V6 = ip_address("0.0.0.0"), ip_address("::")
@@ -31,14 +31,14 @@ def mapping(address: Address, host_port: int, port: int = 80, **more: object) ->
     return PortMapping(address, host_port, port, **more)
 
 
-def taken(address: Address, host_port: int, owner: str = "container db", **more: object) -> Taken:
-    return Taken(mapping(address, host_port, 5432, **more), owner)
+def taken(address: Address, host_port: int, owner: str = "container db", **more: object) -> Claims:
+    return Claims(owner, [mapping(address, host_port, 5432, **more)])
 
 
 def choice(
     *wishes: Wish,
     kept: tuple[PortMapping, ...] = (),
-    others: tuple[Taken, ...] = (),
+    others: tuple[Claims, ...] = (),
     start: int = 0,
 ) -> Choice:
     return Choice(wishes, kept, others, EPHEMERAL, start)
@@ -98,7 +98,7 @@ def test_routed_ports_need_no_number_and_take_none() -> None:
     ],
 )
 def test_an_exact_port_that_another_container_has_is_refused(
-    asked: Wish, other: Taken, end: str
+    asked: Wish, other: Claims, end: str
 ) -> None:
     with pytest.raises(InternalError) as refused:
         choice(asked, others=(other,)).mappings()
