@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 Pieces = Mapping[str, Piece]
 Tables = Sequence[tuple[str, str]]  # family and name
+Listings = Mapping[tuple[str, str], Listing]
 
 
 class NftTables:
@@ -30,6 +31,7 @@ class NftTables:
         self._nft: Nft | None = None
         self._applied: Pieces | None = None  # absent: nobody knows what is there
         self._generation = -1
+        self._should: Listings = {}  # what is applied, as it is listed; empty: not known yet
 
     def apply(self, wanted: Pieces) -> None:
         """Make the tables be as wanted: what differs from what was applied last."""
@@ -39,6 +41,7 @@ class NftTables:
             return
         commands = [*_commands(self._applied, wanted)]
         if commands:
+            self._should = {}
             try:
                 self._send(commands)
             except NftError as error:
@@ -55,12 +58,11 @@ class NftTables:
         if self._applied is None or not self.looks_changed():
             return ()
         seen, lost = generation(), []
-        should = in_new_namespace(lambda: _built(self._tables, self._applied or {}))
-        for (family, name), there in should.items():
+        for (family, name), should in self._listings(self._applied).items():
             is_ = listing(self._context.listed(family, name))
-            lost += [f"nftables {family} {name}: {each}" for each in differences(there, is_)]
+            lost += [f"nftables {family} {name}: {each}" for each in differences(should, is_)]
         if lost:
-            self._rebuild(self._applied, should)
+            self._rebuild(self._applied)
         else:
             self._generation = seen
         return lost
@@ -92,7 +94,7 @@ class NftTables:
             own = should[family, name]
             hooked = [f"delete chain {family} {name} {chain}" for chain in own.bases]
             self._context.run("\n".join([*_emptied(family, name, there, own), *hooked]))
-        self._applied, self._generation = None, -1
+        self._applied, self._generation, self._should = None, -1, {}
 
     def close(self) -> None:
         """Give the library's context back; may be repeated."""
@@ -115,11 +117,14 @@ class NftTables:
         for command in commands[:50]:
             log.debug("nft %s", command[:500])
 
-    def _rebuild(
-        self, wanted: Pieces, should: Mapping[tuple[str, str], Listing] | None = None
-    ) -> None:
+    def _listings(self, wanted: Pieces) -> Listings:
+        if not self._should:
+            self._should = in_new_namespace(lambda: _built(self._tables, wanted))
+        return self._should
+
+    def _rebuild(self, wanted: Pieces) -> None:
         """Make everything anew, in one transaction; what the user has in the table stays."""
-        should = should or in_new_namespace(lambda: _built(self._tables, wanted))
+        should = self._listings(wanted)
         make = [command for piece in wanted.values() for command in piece.block().make]
         seen = generation()
         empty: list[str] = []
@@ -149,7 +154,7 @@ def _commands(applied: Pieces, wanted: Pieces) -> Iterator[str]:
             yield from piece.block().make
 
 
-def _built(tables: Tables, pieces: Pieces) -> Mapping[tuple[str, str], Listing]:
+def _built(tables: Tables, pieces: Pieces) -> Listings:
     """Return what the pieces look like once they are made; in a namespace without any rules."""
     nft = Nft()
     try:
