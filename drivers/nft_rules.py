@@ -141,7 +141,8 @@ def _network(table: str, network: FirewallNetwork) -> Block:
     chains = {f"{name}-{id_}": found for name, found in rules.items() if found}
     bridge = f'"{network.bridge}"'
     elements = [f"bridges {{ {bridge} }}"]
-    elements += [f"{name} {{ {bridge} : goto {name}-{id_} }}" for name in rules if rules[name]]
+    # Not goto: what one of these chains lets pass goes on to the next map, the other network's.
+    elements += [f"{name} {{ {bridge} : jump {name}-{id_} }}" for name in rules if rules[name]]
     if not network.internal:
         comment = said(network.name, "way out")
         elements.append(f'out {{ {bridge} comment "{comment}" : accept }}')
