@@ -95,8 +95,8 @@ class LiveRule:
     place: str  # "iptables filter NETD-FORWARD", "inet netd forward"
     comment: str
     raw: str  # as iptables-save(8) or nft(8) writes it
-    packets: int
-    bytes: int
+    packets: int | None  # absent: it has no counter
+    bytes: int | None
 
 
 class Firewall(Protocol):

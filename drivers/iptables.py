@@ -62,7 +62,7 @@ def clear(owner: str | None = None) -> None:
 def counters(table: Table) -> list[tuple[str, Rule, int, int]]:
     """Return the chain, the rule, its packets and octets, for each rule of a table as it is live.
 
-    Chains that are not as wanted are left out.
+    Chains that are not as wanted are left out. Jumps from the built-in chains come last.
     """
     found = []
     with _opened(table.family, table.name) as live:
@@ -75,6 +75,13 @@ def counters(table: Table) -> list[tuple[str, Rule, int, int]]:
                         (chain, rule, *counted(table.family, each))
                         for rule, each in zip(rules, octets, strict=True)
                     ]
+        for chain, jump in (*table.jumps.items(), *table.last_jumps.items()):
+            wanted = encoded(table.family, jump)
+            found += [
+                (chain, jump, *counted(table.family, octets))
+                for octets, target in _live(live, chain)
+                if wanted.same(octets, target)
+            ]
     return found
 
 

@@ -74,7 +74,7 @@ def network_chain(name: str) -> bool:
 
 
 def live_rules(text: str) -> Iterator[LiveRule]:
-    """Yield the rules and elements that count, from tables as nft(8) lists them."""
+    """Yield the rules and elements that have a comment, from tables as nft(8) lists them."""
     table = place = ""
     for line in text.splitlines():
         words = line.split()
@@ -82,16 +82,16 @@ def live_rules(text: str) -> Iterator[LiveRule]:
             table = " ".join(words[1:3])
         elif words[:1] in (["chain"], ["set"], ["map"]):
             place = words[1]
-        elif COUNTER.search(line) and COMMENT.search(line):
+        elif COMMENT.search(line) and words[0] != "comment":  # a set's own
             raw = re.sub(r"^elements = \{|[,}]$", "", line.strip()).strip()
             yield _live(f"{table} {place}", raw)
 
 
 def _live(place: str, raw: str) -> LiveRule:
     counter, comment = COUNTER.search(raw), COMMENT.search(raw)
-    assert counter
     assert comment
-    return LiveRule(place, comment[1], raw, int(counter[1]), int(counter[2]))
+    packets, octets = map(int, counter.groups()) if counter else (None, None)
+    return LiveRule(place, comment[1], raw, packets, octets)
 
 
 def _difference(
