@@ -12,6 +12,7 @@ from netd.api import (
     execs,
     images,
     netd_ports,
+    netd_rules,
     networks,
     process_streams,
     system,
@@ -26,7 +27,8 @@ from netd.api.versions import PREFIX, version_of
 from netd.errors import NetdError
 
 _MODULES = (
-    system, containers, process_streams, execs, images, networks, events, netd_ports, absent,
+    system, containers, process_streams, execs, images, networks, events, netd_ports, netd_rules,
+    absent,
 )  # fmt: skip
 
 

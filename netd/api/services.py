@@ -19,6 +19,7 @@ from netd.model import (
     NetworkRequest,
     PortRequest,
 )
+from netd.rule_view import ShownRule
 from netd.streams import Stream
 from netd.system import System
 
@@ -65,6 +66,17 @@ class Ports(Protocol):
 
     async def remove(self, reference: str, requests: Sequence[PortRequest], /) -> Container:
         """Take ports away; a request without a port of the host means all that lead to its port."""
+
+
+class Rules(Protocol):
+    """The firewall's rules in force."""
+
+    @property
+    def backend(self) -> str:
+        """Return the kind of firewall that they are in."""
+
+    async def shown(self, of: str, /) -> Sequence[ShownRule]:
+        """Return those about a network or container, all without a name or id."""
 
 
 class ContainerVerbs(Protocol):
@@ -237,6 +249,10 @@ class DaemonServices(Protocol):
     @property
     def ports(self) -> Ports:
         """Return who publishes ports of containers."""
+
+    @property
+    def rules(self) -> Rules:
+        """Return who tells the firewall's rules."""
 
     @property
     def containers(self) -> Containers:

@@ -23,6 +23,7 @@ from netd.model import (
     PortMapping,
     PortRequest,
 )
+from netd.rule_view import ShownRule
 from netd.system import System
 from tests.netd.fake_processes import FakeContainers, FakeExecs, Scripted
 from tests.netd.makers import image, network
@@ -127,6 +128,20 @@ class FakePorts(Scripted):
         return self._daemon.containers.add(replace(found, published=left))
 
 
+class FakeRules(Scripted):
+    """Tells the rules it was given, of whatever it is asked."""
+
+    backend = "nftables"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[ShownRule] = []
+
+    async def shown(self, of: str) -> Sequence[ShownRule]:
+        self.called("shown", of)
+        return [*self.rows]
+
+
 class FakeImages(Scripted):
     def __init__(self) -> None:
         super().__init__()
@@ -199,6 +214,7 @@ class FakeDaemon:
         self.networks = FakeNetworks(self)
         self.endpoints = FakeEndpoints()
         self.ports = FakePorts(self)
+        self.rules = FakeRules()
         self.containers = FakeContainers(self, root)
         self.execs = FakeExecs(self)
         self.broken: Exception | None = None  # what `system` raises
