@@ -25,6 +25,7 @@ _NETWORK = {
     "disconnect": "netd.cli.networks:disconnect",
     "rm": "netd.cli.networks:rm",
     "prune": "netd.cli.networks:prune",
+    "rules": "netd.cli.rules:rules",
 }
 _IMAGES = {
     "images": "netd.cli.images:images",

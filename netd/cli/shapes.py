@@ -153,3 +153,30 @@ class EventMessage(TypedDict):
     Actor: Actor
     time: int
     timeNano: int
+
+
+class RuleOwner(TypedDict):
+    """Whose a rule of the firewall is; both empty: it is there for all networks."""
+
+    Network: str
+    Container: str
+
+
+class FirewallRule(TypedDict):
+    """A rule in force."""
+
+    Owner: RuleOwner
+    Stage: str
+    Reason: str
+    Verdict: str
+    Packets: int | None
+    Bytes: int | None
+    Place: str
+    Raw: str
+
+
+class FirewallRules(TypedDict):
+    """`GET /netd/rules`."""
+
+    Backend: str
+    Rules: list[FirewallRule]
