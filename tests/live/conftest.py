@@ -9,17 +9,29 @@ import pytest
 from docker.client import DockerClient
 
 from labs.host import Host
+from labs.outside import Outside
 from tests.live.clients import client_of
+from tests.rawapi import Api
 
 pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[Host]:
-    """One daemon for the tests of a module; each removes what it made."""
-    with Host() as host:
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """One daemon for the tests of a module; each removes what it made.
+
+    A module may say the firewall's backend: as an indirect parameter, see `BOTH_BACKENDS`.
+    """
+    with Host(firewall=getattr(request, "param", "")) as host:
         yield host
     assert host.remains() == []
+
+
+@pytest.fixture(scope="module")
+def outside(host: Host) -> Iterator[Outside]:
+    """A machine beside the module's host."""
+    with Outside(host) as outside:
+        yield outside
 
 
 @pytest.fixture
@@ -36,10 +48,10 @@ def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "host" in request.fixturenames:
         host: Host = request.getfixturevalue("host")
-        ids = host.netd("ps", "-aq").split()
-        if ids:
-            host.netd("rm", "-f", *ids)
-        host.netd("network", "prune", "-f")
+        with Api(host.socket) as api:
+            for each in api.call("GET", "/containers/json?all=1"):
+                api.remove(each["Id"])
+            api.call("POST", "/networks/prune")
 
 
 @pytest.fixture
@@ -68,5 +80,17 @@ def run_docker(host: Host, tmp_path: Path) -> Callable[..., subprocess.Completed
             timeout=60,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def docker(run_docker: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., str]:
+    """Run the real docker command, which is to succeed; return what it printed."""
+
+    def run(*words: str) -> str:
+        done = run_docker(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     return run

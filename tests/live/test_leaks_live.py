@@ -16,6 +16,7 @@ import pytest
 
 from labs.host import Host
 from tests.leaks import Scope, inventory, settled
+from tests.live.reaching import bound
 from tests.rawapi import Api, ApiError
 
 pytestmark = pytest.mark.kernel
@@ -41,14 +42,16 @@ def nothing_left(host: Host) -> Iterator[list[str]]:
     """Compare what there is after the block with before; it may add ids of its containers."""
     ids: list[str] = []
     daemon = Scope(folders=(host.folder,), pid=daemon_pid(host), netns=namespace(host))
-    dns = Scope(pid=dns_server(host))
+    helpers = [Scope(pid=helper(host, name)) for name in ("dns.server", "drivers.ports")]
     await_ports(host)
-    before, dns_before, files = inventory(daemon), inventory(dns), entries(host)
+    before, files = inventory(daemon), entries(host)
+    helpers_before = [*map(inventory, helpers)]
 
     yield ids
 
     assert settled(before, replace(daemon, names=tuple(ids)), DEADLINE_S) == []
-    assert settled(dns_before, dns, DEADLINE_S) == []
+    for each, each_before in zip(helpers, helpers_before, strict=True):
+        assert settled(each_before, each, DEADLINE_S) == []
     assert entries(host) == files
 
 
@@ -72,13 +75,14 @@ def namespace(host: Host) -> Path:
     return Path(f"/proc/{daemon_pid(host)}/ns/net")
 
 
-def dns_server(host: Host) -> int:
+def helper(host: Host, name: str) -> int | None:
+    """Return the pid of a process of the daemon's; absent: nothing has needed it yet."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it ended meanwhile
             words = path.read_bytes().split(b"\0")
-            if b"dns.server" in words and bytes(host.folder / "run/dns.sock") in words:
+            if name.encode() in words and bytes(host.folder / "run") in b"".join(words):
                 return int(path.parent.name)
-    raise AssertionError("the daemon has no DNS server")
+    return None
 
 
 def entries(host: Host) -> Sequence[str]:
@@ -153,8 +157,23 @@ def moved_about(api: Api, name: str) -> str:
     return id_
 
 
+def published(api: Api, name: str) -> str:
+    ports = {"80/tcp": [{"HostPort": ""}], "5000-5009/udp": [{"HostPort": ""}]}
+    id_ = api.created(name, SLEEP, "front", PortBindings={**ports})
+    api.start(id_)
+    added = {"PortBindings": {"81/tcp": [{"HostPort": ""}, {"HostIp": "127.0.0.1"}]}}
+    api.call("POST", f"/netd/containers/{id_}/ports", added)
+    for verb, network in (("connect", "back"), ("disconnect", "front")):
+        api.call("POST", f"/networks/{network}/{verb}", {"Container": id_})
+    api.call("DELETE", f"/netd/containers/{id_}/ports", {"PortBindings": {"81/tcp": [{}]}})
+    api.call("POST", f"/containers/{id_}/kill")
+    api.start(id_)
+    api.remove(id_)
+    return id_
+
+
 LIVES_OF_ALL_KINDS: Sequence[Callable[[Api, str], str]] = (
-    short, self_removing, attached, followed, executed_in, moved_about,
+    short, self_removing, attached, followed, executed_in, moved_about, published,
 )  # fmt: skip
 
 
@@ -190,13 +209,23 @@ def test_a_hundred_lives_leave_nothing_behind(host: Host, networks: None) -> Non
     assert resident_kib(host) - resident < GROWTH_KIB
 
 
+@pytest.mark.parametrize("host", ["nftables"], indirect=True)
+def test_lives_leave_nothing_behind_in_nftables(host: Host, networks: None) -> None:
+    lived(host, 2 * len(LIVES_OF_ALL_KINDS), "first")
+
+    with nothing_left(host) as ids:
+        ids.extend(lived(host, 3 * len(LIVES_OF_ALL_KINDS), "life"))
+
+
 def test_starts_that_fail_leave_nothing_behind(host: Host, networks: None) -> None:
     def failing(name: str) -> list[str]:
-        with Api(host.socket) as api:
+        taken = {"80/tcp": [{"HostPort": "8080"}], "81/tcp": [{"HostPort": "8081"}]}
+        with Api(host.socket) as api, bound(namespace(host), "tcp", "127.0.0.1", 8081):
             ids = [
                 api.created(f"{name}-missing", ["no-such-command"], "front"),
                 api.created(f"{name}-folder", ["/etc"], "front"),
                 api.created(f"{name}-gone", ["no-such-command"], "front", AutoRemove=True),
+                api.created(f"{name}-port", ["true"], "front", PortBindings=taken),
                 api.created(f"{name}-sysctl", ["true"], "front", Sysctls={"net.ipv4.no": "1"}),
             ]
             for id_ in ids:
