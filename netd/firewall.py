@@ -152,13 +152,13 @@ class HostFirewall:
         return before, after
 
     def _clear_other(self) -> None:
-        (other,) = {*BACKENDS} - {self.backend}
-        if other == "nftables":
-            firewall: Firewall = NftFirewall(self._owner, ["inet"])
-        else:
-            firewall = self._firewall(other)
-        if firewall.problem() is None:
-            firewall.clear()
+        if self.backend == "nftables":
+            # Without a question whether it could be used: that would load the tables.
+            self._firewall("iptables").clear()
+            return
+        other = NftFirewall(self._owner, ["inet"])
+        if other.problem() is None:
+            other.clear()
 
 
 class _TurnedOn:
