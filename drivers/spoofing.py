@@ -16,7 +16,9 @@ from drivers.firewall import LONGEST_NAME, BridgePort, said
 from drivers.nft_blocks import Block, Piece
 from drivers.nft_rules import table_name
 
-# @th,64,128 is the target of a neighbour advertisement (RFC 4861 4.4).
+# @th,64,128 is the target of a neighbour advertisement or solicitation (RFC 4861 4.3, 4.4).
+# Receivers drop fragments of neighbour discovery (RFC 6980), but a host that shows bridged packets
+# to iptables puts them together before. Of other fragments than the first no type can be read.
 BASE = """
 add table bridge {t}
 add set bridge {t} ports {{ type ifname; comment "netd: ends of wires to containers"; }}
@@ -43,10 +45,13 @@ add rule bridge {t} prerouting iifname . ip saddr != @addresses4 counter drop co
 "netd: not with the IPv4 address of another"
 add rule bridge {t} prerouting icmpv6 type {{ nd-router-advert, nd-redirect }} counter drop \
 comment "netd: no router advertisements, no redirects"
+add rule bridge {t} prerouting frag frag-off 0 icmpv6 type != {{ echo-request, echo-reply }} \
+counter drop comment "netd: no fragments of ICMPv6 but of pings"
 add rule bridge {t} prerouting icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @targets6 \
 counter drop comment "netd: no neighbour advertisements for the address of another"
-add rule bridge {t} prerouting ip6 saddr :: icmpv6 type \
-{{ nd-neighbor-solicit, mld2-listener-report }} accept
+add rule bridge {t} prerouting ip6 saddr :: icmpv6 type nd-neighbor-solicit \
+iifname . @th,64,128 @targets6 accept
+add rule bridge {t} prerouting ip6 saddr :: icmpv6 type mld2-listener-report accept
 add rule bridge {t} prerouting iifname . ip6 saddr != @addresses6 counter drop comment \
 "netd: not with the IPv6 address of another"
 """
