@@ -40,6 +40,8 @@ FOR_ALL: Mapping[str, str] = {
         "no container sends with the IPv4 address of another",
     "netd: no router advertisements, no redirects":
         "no container makes itself the router of others (ICMPv6)",
+    "netd: no fragments of ICMPv6 but of pings":
+        "no container fragments what it says of addresses (ICMPv6)",
     "netd: no neighbour advertisements for the address of another":
         "no container claims the IPv6 address of another (ICMPv6)",
     "netd: not with the IPv6 address of another":
