@@ -41,6 +41,7 @@ def test_options_are_understood() -> None:
         N + "container_iface_prefix": "lan",
         N + "host_ipv4": "192.0.2.1",
         B + "host_binding_ipv4": "127.0.0.1",
+        "netd.anti_spoofing": "false",
     }
 
     assert bridge_options(options) == (
@@ -54,9 +55,16 @@ def test_options_are_understood() -> None:
             interface_prefix="lan",
             sources={4: IPv4Address("192.0.2.1")},
             host_binding=IPv4Address("127.0.0.1"),
+            anti_spoofing=False,
         ),
         [],
     )
+
+
+@pytest.mark.parametrize("text", ["1", "true", "True"])
+def test_containers_speak_for_themselves_unless_said_otherwise(text: str) -> None:
+    assert bridge_options({"netd.anti_spoofing": text}) == bridge_options({})
+    assert bridge_options({})[0].anti_spoofing
 
 
 @pytest.mark.parametrize(("text", "address"), [("::1", ip_address("::1")), ("", None)])
@@ -104,6 +112,8 @@ def test_options_without_effect_here_are_accepted(key: str, value: str) -> None:
         (B + "enable_ip_masquerade", "", "must be true or false"),
         (B + "inhibit_ipv4", "2", "must be true or false"),
         (B + "default_bridge", "maybe", "must be true or false"),
+        ("netd.anti_spoofing", "off", "must be true or false"),
+        ("netd.anti_spoofing", "", "must be true or false"),
         (B + "gateway_mode_ipv4", "bridge", "one of nat, nat-unprotected, routed, isolated"),
         (B + "gateway_mode_ipv6", "", "one of nat, nat-unprotected, routed, isolated"),
         (B + "host_binding_ipv4", "localhost", "must be an IPv4 or IPv6 address"),
