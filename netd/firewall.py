@@ -194,15 +194,18 @@ class _TurnedOn:
 def _moved_ports(before: FirewallState, after: FirewallState) -> Iterator[HostPort]:
     for container in before.published.keys() | after.published.keys():
         old, new = (each.published.get(container, ()) for each in (before, after))
-        if old is not new and old != new:
-            yield from (_host_port(each) for each in {*old} - {*new} if each.host_port)
-            # Before it was published nobody had a connection by it, but datagrams may have come.
-            added = (each for each in {*new} - {*old} if each.protocol == "udp")
-            yield from (_host_port(each) for each in added if each.host_port)
+        if old is new:
+            continue
+        was, is_ = ({_way(each) for each in group if each.host_port} for group in (old, new))
+        yield from (port for port, _ in was - is_)
+        # Before it was published nobody had a connection by it, but datagrams may have come.
+        yield from (port for port, _ in is_ - was if port.protocol == "udp")
 
 
-def _host_port(each: Publication) -> HostPort:
-    return HostPort(each.protocol, each.host_address, each.host_port, each.count)
+def _way(each: Publication) -> tuple[HostPort, tuple[Address, int]]:
+    """Return where from and where to, whatever it is called."""
+    outside = HostPort(each.protocol, each.host_address, each.host_port, each.count)
+    return outside, (each.address, each.port)
 
 
 def _gone_addresses(before: FirewallState, after: FirewallState) -> frozenset[Address]:

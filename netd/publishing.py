@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -9,18 +10,25 @@ from netd.errors import ConflictError, NotFoundError
 from netd.events import Events
 from netd.locks import Locks
 from netd.model import Config, Container, PortRequest
-from netd.sandboxes import Sandboxes, on_host
+from netd.sandboxes import on_host
 from netd.store import Store
 
 log = logging.getLogger(__name__)
 
 
+class Publisher(Protocol):
+    """Who lets ports lead to containers: `netd.sandboxes.Sandboxes`."""
+
+    async def publish(self, container: Container, /) -> Container:
+        """Let the ports lead to a running container that it asks for now; all or none."""
+
+
 class Publishing:
     """Changes which ports of a container are published; one that runs feels it at once."""
 
-    def __init__(self, store: Store, events: Events, locks: Locks, sandboxes: Sandboxes) -> None:
+    def __init__(self, store: Store, events: Events, locks: Locks, publisher: Publisher) -> None:
         self._store, self._events, self._locks = store, events, locks
-        self._sandboxes = sandboxes
+        self._publisher = publisher
 
     async def add(self, reference: str, requests: Sequence[PortRequest]) -> Container:
         """Publish further ports, all or none; those that are published already stay."""
@@ -63,7 +71,7 @@ class Publishing:
         self._store.containers.put(after)
         if after.state.running:
             try:
-                after = await self._sandboxes.publish(after)
+                after = await self._publisher.publish(after)
             except BaseException:
                 current = self._store.containers.get(before.id) or before
                 # What it has by now is not undone here: it was not changed, or is back.
