@@ -118,8 +118,8 @@ class BridgeDriver:
             if not self._links.has_address(gateway):
                 found.append(f"address {gateway} of bridge {name}")
         if not network.internal:
-            forwards = [sysctl.forwards(family) for family in _families(network)]
-            found += ["forwarding is off"] * (not all(forwards))
+            off = [family for family in _families(network) if not sysctl.forwards(family)]
+            found += [f"forwarding of IPv{family} is off" for family in off]
         for endpoint in endpoints:
             found += self._port_damage(bridge, self._port(network, endpoint, options))
         return found
@@ -181,6 +181,8 @@ def _bridge_settings(name: str, network: Network) -> dict[str, str]:
         # The host's processes reach published ports by 127.0.0.1, too: a rule before all others
         # drops what comes from elsewhere with such an address.
         f"ipv4/conf/{name}/route_localnet": "1",
+        # The process that holds the host's ports relays nothing that comes in here.
+        f"ipv4/conf/{name}/tag": sysctl.INTERNAL_TAG if network.internal else "0",
     }
 
 
