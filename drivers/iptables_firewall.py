@@ -32,6 +32,7 @@ class IptablesFirewall:
         self._owner = owner
         self._applied: dict[Key, Table] = {}
         self._seen: dict[Key, bytes] = {}  # what the kernel said of each table afterwards
+        self._lost: list[str] = []  # what was put right on the way, and not told yet
 
     def problem(self) -> str | None:
         """Return why this machine cannot have it; None: it can."""
@@ -40,23 +41,23 @@ class IptablesFirewall:
     def apply(self, state: FirewallState) -> None:
         """Write the tables that differ from those written last.
 
-        What drops comes before what leads there: raw, filter, then nat.
+        What drops comes before what leads there: raw, filter, then nat. What somebody has flushed
+        since comes back first: nobody is led anywhere without what keeps others out.
         """
+        if self._is_changed():
+            self._lost += self._put_right()
         for table in ruleset(state, self._owner).tables:
             if self._applied.get(_key(table)) != table:
                 self._put(table)
 
     def looks_changed(self) -> bool:
-        """Return whether a table has another shape than when it was left."""
-        return any(seen != _information(*key) for key, seen in self._seen.items())
+        """Return whether a table has another shape than when it was left, or had."""
+        return bool(self._lost) or self._is_changed()
 
     def repair(self) -> Sequence[str]:
         """Compare all tables, rule by rule, and put them right; return what was lost."""
-        lost: list[str] = []
-        for table in self._applied.values():
-            changes = self._put(table)
-            if changes:
-                lost.append(f"{COMMANDS[table.family]} table {table.name}: {_told(changes)}")
+        self._lost += self._put_right()
+        lost, self._lost = self._lost, []
         return lost
 
     def rules(self) -> Sequence[LiveRule]:
@@ -79,15 +80,31 @@ class IptablesFirewall:
         iptables.clear(self._owner)
         self._applied.clear()
         self._seen.clear()
+        self._lost.clear()
 
-    def _put(self, table: Table) -> Sequence[str]:
-        changed = iptables.apply(Ruleset((table,)))
+    def _is_changed(self) -> bool:
+        return any(seen != _information(*key) for key, seen in self._seen.items())
+
+    def _put_right(self) -> list[str]:
+        # At one go, which nobody who respects the lock comes in between.
+        changed = iptables.apply(Ruleset(tuple(self._applied.values())))
+        for table, _ in changed:
+            self._look_at(table)
+        return [
+            f"{COMMANDS[table.family]} table {table.name}: {_told(changes)}"
+            for table, changes in changed
+        ]
+
+    def _put(self, table: Table) -> None:
+        iptables.apply(Ruleset((table,)))
         self._applied[_key(table)] = table
+        self._look_at(table)
+
+    def _look_at(self, table: Table) -> None:
         if table.chains:
             self._seen[_key(table)] = _information(*_key(table))
         else:
             self._seen.pop(_key(table), None)
-        return changed[0][1] if changed else ()
 
 
 def _key(table: Table) -> Key:
