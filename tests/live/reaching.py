@@ -16,11 +16,13 @@ SERVES = ("httpd", "-f", "-vv", "-h", "/www")
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
-def until(condition: Callable[[], bool], what: object, deadline_s: float = DEADLINE_S) -> None:
+def until(
+    condition: Callable[[], bool], what: str | Callable[[], str], deadline_s: float = DEADLINE_S
+) -> None:
     """Wait until something is so; `what` says what is wrong if it never is."""
     deadline = time.monotonic() + deadline_s
     while not condition():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
         time.sleep(0.01)
 
 
