@@ -15,8 +15,12 @@ class Namespace:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        assert self._holder.stdout is not None
-        self._holder.stdout.readline()  # from here on it is in its namespace
+        try:
+            assert self._holder.stdout is not None
+            self._holder.stdout.readline()  # from here on it is in its namespace
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def path(self) -> Path:
