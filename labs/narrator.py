@@ -23,9 +23,13 @@ class Narrator:
         text = " ".join(" ".join(sentences).split())
         print(textwrap.fill(text, WIDTH, initial_indent="   ", subsequent_indent="   "), flush=True)
 
-    def show(self, command: str, output: str) -> None:
-        """Show a command and what it printed."""
-        print(f"   {self._paint('36', '$ ' + command)}", flush=True)
+    def draw(self, picture: str) -> None:
+        """Show a picture as it is."""
+        print(textwrap.indent(picture, "   "), flush=True)
+
+    def show(self, command: str, output: str, at: str = "") -> None:
+        """Show a command and what it printed, where there are several machines `at` which."""
+        print(f"   {self._paint('36', f'{at}$ {command}')}", flush=True)
         for line in output.rstrip("\n").splitlines() or ["(nothing)"]:
             print(f"     {line}".rstrip(), flush=True)
 

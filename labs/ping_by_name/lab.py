@@ -1,30 +1,19 @@
 """Two containers on a network of their own ping each other by name, and you see why it works."""
 
-import sys
 from collections.abc import Mapping
 from typing import cast
 
 from labs.host import Host, LabError
 from labs.narrator import Narrator
+from labs.playing import played
 
 
 def main() -> int:
     """Run the lab; return the exit status."""
-    tell = Narrator()
+    tell, host = Narrator(), Host()
     print("ping-by-name: a network, two containers, and what happens when one calls the other.")
-    host = Host()
-    try:
-        with host:
-            _Lab(host, tell).run()
-    except LabError as error:
-        print(f"\nThe lab stopped: {error}", file=sys.stderr)
-        return 1
-    finally:
-        left = host.remains()
-    if left:
-        return 1
-    tell.verdict("Done: names, addresses, wires. Network, containers and daemon are gone again.")
-    return 0
+    verdict = "Done: names, addresses, wires. Network, containers and daemon are gone again."
+    return played(host, tell, _Lab(host, tell).run, verdict)
 
 
 class _Lab:
