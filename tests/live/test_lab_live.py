@@ -1,4 +1,4 @@
-"""A lab as a user runs it: to its end, and interrupted in the middle."""
+"""Each lab as a user runs it: to its end, and interrupted in the middle."""
 
 import os
 import re
@@ -19,15 +19,37 @@ from tests.leaks import Inventory, Scope, inventory, settled
 pytestmark = pytest.mark.lab
 
 ROOT = Path(__file__).parents[2]
-MIDDLE = "3. Wires"
-STEPS = 7
 END_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Play:
+    """What is run, and what is to be seen of it."""
+
+    words: tuple[str, ...]
+    steps: int
+    middle: str
+
+    def __str__(self) -> str:
+        return " ".join(self.words)
+
+
+PING = Play(("ping-by-name",), 7, "3. Wires")
+PUBLISH, PUBLISH_IPTABLES, PUBLISH_NFTABLES = (
+    Play(("publish", *option), 8, "4. From everywhere")
+    for option in ((), ("--firewall", "iptables"), ("--firewall=nftables",))
+)
+
+
+def plays(*of: Play) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("lab", of, indirect=True, ids=str)
 
 
 @dataclass
 class Lab:
     """A lab that runs in a session of its own, its temporary files in a folder of its own."""
 
+    play: Play
     folder: Path
     process: subprocess.Popen[str]
     before: Inventory
@@ -38,7 +60,7 @@ class Lab:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.output.append(line)
-            if line.strip() == MIDDLE:
+            if line.strip() == self.play.middle:
                 own = namespace_of(os.getpid())
                 pids = descendants(self.process.pid)
                 self.namespaces = {namespace_of(pid) for pid in pids} - {own, ""}
@@ -61,12 +83,13 @@ class Lab:
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    play: Play = request.param
     # Not tmp_path: the paths of sockets must be short.
     folder = Path(tempfile.mkdtemp(prefix="lab-"))
     before = inventory(scope(folder))
     with subprocess.Popen(
-        [ROOT / "labs/run", "ping-by-name"],
+        [ROOT / "labs/run", *play.words],
         env={**os.environ, "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -75,7 +98,7 @@ def lab() -> Iterator[Lab]:
         start_new_session=True,
     ) as process:
         try:
-            yield Lab(folder, process, before)
+            yield Lab(play, folder, process, before)
         finally:
             with suppress(ProcessLookupError):
                 process.terminate()
@@ -87,17 +110,19 @@ def scope(folder: Path, *container_ids: str) -> Scope:
     return Scope(folders=(folder,), netns=Path("/proc/self/ns/net"), names=container_ids)
 
 
+@plays(PING, PUBLISH_IPTABLES, PUBLISH_NFTABLES)
 def test_a_lab_prints_its_steps_and_leaves_nothing(lab: Lab) -> None:
     lab.goes_to_the_middle()
 
     assert lab.ends() == 0
 
     steps = re.findall(r"^(\d)\. ", "".join(lab.output), re.MULTILINE)
-    assert steps == [str(number) for number in range(1, STEPS + 1)]
+    assert steps == [str(number) for number in range(1, lab.play.steps + 1)]
     assert "Done:" in lab.output[-1]
     lab.leaves_nothing()
 
 
+@plays(PING, PUBLISH)
 def test_a_lab_that_is_interrupted_from_the_keyboard_leaves_nothing(lab: Lab) -> None:
     lab.goes_to_the_middle()
 
@@ -107,6 +132,7 @@ def test_a_lab_that_is_interrupted_from_the_keyboard_leaves_nothing(lab: Lab) ->
     lab.leaves_nothing()
 
 
+@plays(PING, PUBLISH)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_lab_that_is_ended_by_a_signal_leaves_nothing(lab: Lab, number: signal.Signals) -> None:
     lab.goes_to_the_middle()
@@ -117,6 +143,7 @@ def test_a_lab_that_is_ended_by_a_signal_leaves_nothing(lab: Lab, number: signal
     lab.leaves_nothing()
 
 
+@plays(PING)
 def test_a_lab_that_is_interrupted_twice_leaves_nothing(lab: Lab) -> None:
     lab.goes_to_the_middle()
 
@@ -132,15 +159,25 @@ def test_the_labs_are_listed() -> None:
     listed = subprocess.run([ROOT / "labs/run"], check=True, capture_output=True, text=True).stdout
 
     assert re.search(r"^  ping-by-name +Two containers", listed, re.MULTILINE)
+    assert re.search(r"^  publish +A port of the host", listed, re.MULTILINE)
 
 
-def test_a_lab_that_is_not_there_is_an_error() -> None:
-    done = subprocess.run(
-        [ROOT / "labs/run", "no-such"], check=False, capture_output=True, text=True
-    )
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("no-such",), "no lab 'no-such'; there are: ping-by-name, publish"),
+        (("ping-by-name", "--firewall", "nftables"), "unrecognized arguments: --firewall nftables"),
+        (("publish", "--fire=nftables"), "unrecognized arguments: --fire=nftables"),
+        (("publish", "nftables"), "unrecognized arguments: nftables"),
+        (("publish", "--firewall=ufw"), "--firewall: invalid choice: 'ufw'"),
+        (("publish", "--firewall"), "--firewall: expected one argument"),
+    ],
+)
+def test_what_a_lab_does_not_know_is_an_error(words: tuple[str, ...], error: str) -> None:
+    done = subprocess.run([ROOT / "labs/run", *words], check=False, capture_output=True, text=True)
 
-    assert done.returncode == 2
-    assert "no lab 'no-such'" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert error in done.stderr
 
 
 def wait_for_cleaning_up(process: subprocess.Popen[str]) -> None:
