@@ -199,8 +199,8 @@ nft add rule inet netd user ip saddr != 192.0.2.0/24 oifname @bridges meta l4pro
         about="""\
 Containers need the kernel to forward packets. On a host that did not do so before, turning it on
 would let everybody pass between its other networks, too. So what concerns no network of netd is
-dropped at the end, unless one of your rules has accepted it before. A host that was a router
-already, as on all other pages, goes on as it was.""",
+dropped at the end, unless [a rule of your own](user-rules.md) has accepted it before. A host
+that was a router already, as on all other pages, goes on as it was.""",
         commands=f"{FRONT}\n{WEB}",
         router=False,
     ),
