@@ -133,11 +133,8 @@ def _changes(table: Any, wanted: Table, *, keep_the_users: bool) -> list[str]:
         if chain not in present:
             _refusals(table.create_chain, chain)
     for chain, rules in wanted.chains.items():
-        if rules is not None and not _equal(table, chain, rules):
-            _refusals(table.flush_entries, chain)
-            for rule in rules:
-                _refusals(table.append_entry, chain, _buffer(table, rule))
-            changes += [f"-F {chain}", *(rule.text(chain) for rule in rules)]
+        if rules is not None:
+            changes += _rewritten(table, chain, rules)
     for chain in [chain.name for chain in table.chains if chain.is_builtin()]:
         changes += _jumps(table, chain, wanted, surplus)
     # They may jump to one another, so all are emptied before the first is removed.
@@ -148,11 +145,23 @@ def _changes(table: Any, wanted: Table, *, keep_the_users: bool) -> list[str]:
     return changes + [f"-X {chain}" for chain in sorted(surplus)]
 
 
-def _equal(table: Any, chain: str, rules: Sequence[Rule]) -> bool:
+def _rewritten(table: Any, chain: str, rules: Sequence[Rule]) -> Iterator[str]:
+    """Make a chain have these rules; those at both ends that are so already go on counting."""
     live = _live(table, chain)
-    return len(live) == len(rules) and all(
-        encoded(_family(table), rule).same(*entry) for rule, entry in zip(rules, live, strict=True)
-    )
+    wanted = [encoded(_family(table), rule) for rule in rules]
+    most = min(len(live), len(wanted))
+    head = 0
+    while head < most and wanted[head].same(*live[head]):
+        head += 1
+    tail = 0
+    while tail < most - head and wanted[-1 - tail].same(*live[-1 - tail]):
+        tail += 1
+    for number in reversed(range(head, len(live) - tail)):
+        _delete(table, chain, number)
+        yield f"-D {chain} {number + 1}"
+    for number in range(head, len(rules) - tail):
+        _refusals(table.insert_entry, chain, _buffer(table, rules[number]), number)
+        yield rules[number].text(chain).replace("-A", "-I", 1)
 
 
 def _jumps(table: Any, chain: str, of: Table, surplus: Collection[str]) -> Iterator[str]:

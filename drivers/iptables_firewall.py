@@ -14,7 +14,7 @@ from functools import cache
 from drivers import iptables
 from drivers.firewall import FirewallState, LiveRule
 from drivers.iptables_rules import ruleset
-from drivers.rules import Ruleset, Table
+from drivers.rules import PREFIX, Ruleset, Table
 
 GET_INFO = 64  # IPT_SO_GET_INFO, IP6T_SO_GET_INFO
 LEVELS = {4: (socket.AF_INET, socket.SOL_IP), 6: (socket.AF_INET6, 41)}  # 41: SOL_IPV6
@@ -127,9 +127,11 @@ def _told(changes: Sequence[str]) -> str:
     """Return what was lost, from the words of what was done about it."""
     words = [change.split() for change in changes]
     chains = [word[1] for word in words if word[0] == "-N"]
-    rewritten = [word[1] for word in words if word[0] == "-F" and word[1] not in chains]
-    jumps = [word[1] for word in words if word[0] == "-I"]
-    strange = [word[1] for word in words if word[0] in {"-D", "-X"}]
+    put_in = [word[1] for word in words if word[0] == "-I" and word[1] not in chains]
+    jumps = [name for name in put_in if not name.startswith(PREFIX)]
+    rewritten = dict.fromkeys(name for name in put_in if name.startswith(PREFIX))
+    taken_out = [word[1] for word in words if word[0] in {"-D", "-X"}]
+    strange = [name for name in taken_out if name not in put_in]
     told = [f"chain {name}" for name in chains] + [f"rules of {name}" for name in rewritten]
     told += [f"jump from {name}" for name in jumps]
     told += [f"something else in {name}" for name in dict.fromkeys(strange)]

@@ -19,10 +19,18 @@ class Piece:
 
     value: object
     made: Callable[[Any], Block] = field(compare=False)
+    # Where a part of it may stay when it changes: from what it was, and what it is now.
+    altered: Callable[[Any, Any], Block] | None = field(compare=False, default=None)
 
     def block(self) -> Block:
         """Return its commands."""
         return self.made(self.value)
+
+    def change_from(self, before: "Piece") -> Block:
+        """Return what takes away what is no more, and makes what is new."""
+        if self.altered is not None:
+            return self.altered(before.value, self.value)
+        return Block(make=self.block().make, unmake=before.block().unmake)
 
 
 def text(pieces: Mapping[str, Piece]) -> str:

@@ -80,7 +80,8 @@ counter; comment "netd: published ports of all addresses of the host"; }}
 add set inet {t} opened{f} {{ type {a} . inet_proto . inet_service; counter; \
 comment "netd: published ports of routed networks"; }}
 add rule inet {t} published dnat {n} to {n} daddr . meta l4proto . th dport map @published{f}
-add rule inet {t} published dnat {n} to meta l4proto . th dport map @published{f}_any
+add rule inet {t} published meta nfproto ipv{f} dnat {n} to meta l4proto . th dport map \
+@published{f}_any
 """
 
 
@@ -101,7 +102,9 @@ def pieces(state: FirewallState, owner: str = "") -> Pieces:
         made[name] = Piece(network, partial(_network, table))
     for container, group in state.published.items():
         if group:
-            made[f"published {container}"] = Piece(group, partial(_published, table))
+            published = partial(_published, table)
+            republished = partial(_republished, table)
+            made[f"published {container}"] = Piece(group, published, republished)
     if state.not_a_router:
         made["strangers"] = Piece(state.not_a_router, partial(_strangers, table))
     return made
@@ -226,6 +229,15 @@ def _published(table: str, group: tuple[Publication, ...]) -> Block:
         tuple(_element_commands("add", table, group)),
         tuple(_element_commands("delete", table, group)),
     )
+
+
+def _republished(
+    table: str, before: tuple[Publication, ...], after: tuple[Publication, ...]
+) -> Block:
+    # What stays is not touched, and goes on counting.
+    stays = {*before} & {*after}
+    gone, new = (tuple(e for e in group if e not in stays) for group in (before, after))
+    return Block(make=_published(table, new).make, unmake=_published(table, gone).unmake)
 
 
 def _elements(group: tuple[Publication, ...]) -> Mapping[str, tuple[str, ...]]:

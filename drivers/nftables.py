@@ -146,12 +146,21 @@ class NftTables:
 
 def _commands(applied: Pieces, wanted: Pieces) -> Iterator[str]:
     """Yield what leads from one to the other; nothing of it is seen before the end of it."""
+    changes = {
+        name: piece.change_from(applied[name])
+        for name, piece in wanted.items()
+        if name in applied and applied[name] != piece
+    }
     for name in reversed([*applied]):
-        if wanted.get(name) != applied[name]:
+        if name not in wanted:
             yield from applied[name].block().unmake
+        elif name in changes:
+            yield from changes[name].unmake
     for name, piece in wanted.items():
-        if applied.get(name) != piece:
+        if name not in applied:
             yield from piece.block().make
+        elif name in changes:
+            yield from changes[name].make
 
 
 def _built(tables: Tables, pieces: Pieces) -> Listings:

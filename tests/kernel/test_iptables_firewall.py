@@ -33,7 +33,7 @@ def saved(host: "Host") -> str:
             "iptables-legacy -t raw -F; iptables-legacy -t raw -X",
             "iptables table raw: chain NETD-PREROUTING, jump from PREROUTING",
         ),
-        ("iptables-legacy -I NETD-FORWARD -j ACCEPT", "filter: rules of NETD-FORWARD"),
+        ("iptables-legacy -I NETD-FORWARD -j ACCEPT", "filter: something else in NETD-FORWARD"),
         ("iptables-legacy -A FORWARD -j ACCEPT", "filter: something else in FORWARD"),
     ],
 )
@@ -106,3 +106,17 @@ def test_a_table_that_is_not_loaded_is_not_asked_for(host: "Host") -> None:
     host.run(firewall.clear)
 
     assert host.output("cat", "/proc/self/net/ip_tables_names") == ""
+
+
+def test_rules_that_stay_go_on_counting(host: "Host") -> None:
+    firewall = IptablesFirewall()
+    host.run(firewall.apply, STATE)
+    counted = host.output("iptables-legacy-save", "-c").replace("[0:0] -A NETD", "[5:9] -A NETD")
+    restore = f"echo '{counted}' | iptables-legacy-restore -c"
+    host.output("sh", "-c", restore)
+
+    host.run(firewall.apply, replace(STATE, published={"c": STATE.published["c"][1:]}))
+
+    after = host.output("iptables-legacy-save", "-c").splitlines()
+    assert [line for line in after if " -A NETD" in line and not line.startswith("[5:9]")] == []
+    assert not any("8080->80" in line for line in after)

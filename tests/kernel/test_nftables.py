@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drivers.firewall import FirewallState, BridgePort, Publication
+from drivers.firewall import BridgePort, FirewallState, Publication
 from drivers.nft_firewall import NftFirewall
 from drivers.watch import generation
 from tests.kernel.firewalls import NETWORKS, PORTS, STATE
@@ -213,3 +213,16 @@ def test_ten_thousand_ports_come_and_go_in_a_moment(host: "Host", firewall: NftF
 
     host.run(firewall.apply, WHOLE)
     assert ruleset(host) == before
+
+
+def test_elements_that_stay_go_on_counting(host: "Host", firewall: NftFirewall) -> None:
+    host.run(firewall.apply, WHOLE)
+    rest = WHOLE.published["c"][1:]
+    with_counter = "{ udp . 7000 counter packets 5 bytes 9 : 10.7.0.2 . 6000 }"
+    host.output("nft", "delete element inet netd published4_any { udp . 7000 }")
+    host.output("nft", f"add element inet netd published4_any {with_counter}")
+
+    host.run(firewall.apply, replace(WHOLE, published={"c": rest}))
+
+    assert "udp . 7000 counter packets 5 bytes 9" in host.output("nft", "list", "ruleset")
+    assert "10.7.0.2 . 80" not in ruleset(host)
