@@ -8,6 +8,8 @@ from drivers.contract import DriverError
 log = logging.getLogger(__name__)
 
 ROOT = Path("/proc/sys/net")
+# "Allows you to write a number, which can be used as required" (ip-sysctl.rst); these are nd.
+INTERNAL_TAG = "28260"
 FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 
 
@@ -41,6 +43,14 @@ def has(key: str, value: str) -> bool:
 def shows_bridged_packets() -> bool:
     """Return whether iptables and nf_tables see packets that only cross a bridge (br_netfilter)."""
     return any(_is_one(ROOT / f"bridge/bridge-nf-call-{tool}tables") for tool in ("ip", "ip6"))
+
+
+def is_internal(interface: str) -> bool:
+    """Return whether an interface is the bridge of an internal network."""
+    try:
+        return (ROOT / f"ipv4/conf/{interface}/tag").read_text().strip() == INTERNAL_TAG
+    except FileNotFoundError:  # it has gone
+        return False
 
 
 def forwards(family: int) -> bool:

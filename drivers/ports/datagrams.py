@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from drivers.contract import Address
-from drivers.ports import descriptors
+from drivers.ports import descriptors, entrances
 from drivers.ports.sockets import socket_address
 
 IDLE_S = 90.0  # as long as Docker keeps them
@@ -43,7 +43,7 @@ class DatagramRelay:
         self._expiry: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         # An answer must come from the address that was asked, whatever the routes suggest.
-        held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        entrances.ask_for(held)
         self._loop.add_reader(held, self._from_clients)
 
     def close(self) -> None:
@@ -64,7 +64,9 @@ class DatagramRelay:
                 return
             for level, kind, content in ancillary:
                 if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
-                    self._ask(octets, (client, _answering(content)))
+                    ends = client, _answering(content)
+                    if ends in self._sessions or not entrances.is_internal(content):
+                        self._ask(octets, ends)
 
     def _ask(self, octets: bytes, ends: _Ends) -> None:
         # Nobody listens there (yet), or a queue is full: UDP may lose what it carries.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from drivers.contract import Address
-from drivers.ports import descriptors
+from drivers.ports import descriptors, entrances
 from drivers.ports.sockets import socket_address
 
 CONNECT_TIMEOUT_S = 30.0
@@ -30,6 +30,7 @@ class StreamRelay:
         self._connections: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+        entrances.ask_for(listening)
         self._loop.add_reader(listening, self._accept)
 
     def close(self) -> None:
@@ -82,13 +83,12 @@ class StreamRelay:
             log.exception("a connection to %s ended by a mistake", self._target)
 
     async def _relay(self, client: socket.socket) -> None:
-        with (
-            _reset_by_accident(client),
-            _reset_by_accident(self._new_socket()) as target,
-        ):
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await self._loop.sock_connect(target, socket_address(self._target, self._port))
-            await _joined(client, target)
+        with _reset_by_accident(client):
+            entrances.refuse_internal(client)
+            with _reset_by_accident(self._new_socket()) as target:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await self._loop.sock_connect(target, socket_address(self._target, self._port))
+                await _joined(client, target)
 
     def _new_socket(self) -> socket.socket:
         family = socket.AF_INET if self._target.version == 4 else socket.AF_INET6
