@@ -8,7 +8,7 @@ from drivers.contract import DriverError
 log = logging.getLogger(__name__)
 
 ROOT = Path("/proc/sys/net")
-# "Allows you to write a number, which can be used as required" (ip-sysctl.rst); these are nd.
+# The kernel keeps a number for each interface and makes nothing of it (ip-sysctl.rst, tag): "nd".
 INTERNAL_TAG = "28260"
 FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 
