@@ -82,10 +82,9 @@ class Outside:
             namespace.close()
 
     def _script(self, interface: str, addresses: Mapping[int, Address]) -> str:
-        given = [
-            # Nobody else is there to have the address: it need not be looked for first.
-            f"ip address add {address}/{self._lengths[family]} dev {interface}"
-            + " nodad" * (family == 6)
-            for family, address in addresses.items()
-        ]
-        return " && ".join((*given, f"ip link set {interface} up"))
+        # Nobody else is there who might have its addresses, so they need not be looked for first.
+        commands = [f"echo 0 > /proc/sys/net/ipv6/conf/{interface}/accept_dad"]
+        for family, address in addresses.items():
+            given = f"{address}/{self._lengths[family]}"
+            commands.append(f"ip address add {given} dev {interface}")
+        return " && ".join((*commands, f"ip link set {interface} up"))

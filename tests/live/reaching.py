@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from drivers.sandbox import entered
@@ -13,6 +14,7 @@ DEADLINE_S = 10
 SHORT_S = 0.5  # plenty for an answer, where none is to come
 PAGE = "<h1>Hello from netd</h1>\n"  # of the demo image
 SERVES = ("httpd", "-f", "-vv", "-h", "/www")
+ECHO = ("nc", "-ll", "-p", "7", "-e", "cat")
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
@@ -114,3 +116,30 @@ def echoed(netns: Path, address: object, port: int, server: socket.socket) -> st
         except TimeoutError:
             return None
     return str(sender[0])
+
+
+def conversation(netns: Path, address: object, port: int) -> socket.socket:
+    """Return a connection to an echo, which may need a moment to begin."""
+    client = opened(netns, "tcp", address)
+
+    def connects() -> bool:
+        nonlocal client
+        with suppress(OSError):
+            client.connect((str(address), port))
+            if goes_on(client):
+                return True
+        client.close()
+        client = opened(netns, "tcp", address)
+        return False
+
+    until(connects, f"there is no echo at {address} port {port}")
+    return client
+
+
+def goes_on(client: socket.socket) -> bool:
+    """Say something on a connection; tell whether it is echoed."""
+    try:
+        client.sendall(b"hello")
+        return client.recv(64) == b"hello"
+    except ConnectionError:
+        return False

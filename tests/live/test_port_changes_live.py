@@ -14,13 +14,22 @@ import pytest
 from labs.host import Host
 from labs.outside import Outside
 from tests.live.backends import BOTH_BACKENDS
-from tests.live.reaching import SERVES, answered, cut_off, free, opened, reached, until
+from tests.live.reaching import (
+    ECHO,
+    SERVES,
+    answered,
+    conversation,
+    cut_off,
+    free,
+    goes_on,
+    reached,
+    until,
+)
 
 pytestmark = [pytest.mark.kernel, BOTH_BACKENDS]
 
 Docker = Callable[..., str]
 
-ECHO = ("nc", "-ll", "-p", "7", "-e", "cat")
 SLEEPS = ("demo", "sleep", "1000")
 
 
@@ -63,7 +72,7 @@ def test_a_port_is_added_to_a_running_container_and_taken_away(
 def test_a_connection_ends_with_its_port(host: Host, outside: Outside, docker: Docker) -> None:
     docker("run", "-d", "-p", "7000:7", "--name", "echo", "demo", *ECHO)
     clients = [
-        said(outside.netns, address) for address in outside.host_addresses.values()
+        conversation(outside.netns, address, 7000) for address in outside.host_addresses.values()
     ]  # the second by the process that holds the port
 
     host.netd("port", "rm", "echo", "7")
@@ -74,30 +83,7 @@ def test_a_connection_ends_with_its_port(host: Host, outside: Outside, docker: D
 
 
 def ended(client: socket.socket) -> bool:
-    """Say something; tell whether the answer is that there is no connection any more."""
-    try:
-        client.sendall(b"again")
-        return client.recv(64) == b""
-    except ConnectionError:
-        return True
-
-
-def said(netns: Path, address: object) -> socket.socket:
-    """Return a connection over which something was said, and answered."""
-    client = opened(netns, "tcp", address)
-
-    def connects() -> bool:
-        nonlocal client
-        with suppress(OSError):
-            client.connect((str(address), 7000))
-            client.sendall(b"hello")
-            return client.recv(64) == b"hello"
-        client.close()
-        client = opened(netns, "tcp", address)
-        return False
-
-    until(connects, f"{address} does not answer")
-    return client
+    return not goes_on(client)
 
 
 def test_a_port_that_cannot_be_added_changes_nothing(host: Host, docker: Docker) -> None:

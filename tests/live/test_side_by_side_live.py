@@ -21,7 +21,7 @@ def test_two_daemons_on_one_host_do_not_disturb_each_other(own_host: Host) -> No
         ]
 
         assert len({*subnets}) == 4
-        assert rules.count("-A FORWARD") == 2
+        assert rules.count("-j NETD-FORWARD-") == 2
         for host, other in ((one, two), (two, one)):
             run = ("run", "--rm", "--network", "front", "demo", "ping", "-c1", "-W1")
             own, foreign = (
@@ -39,4 +39,5 @@ def test_two_daemons_on_one_host_do_not_disturb_each_other(own_host: Host) -> No
             "run", "--rm", "--network", "front", "demo", "ping", "-c1", "web"
         )
     # The second daemon's predefined network is still there, and nothing else of it.
-    assert one.inside("iptables-legacy-save", "-t", "filter").count("-A FORWARD") == 2
+    rules = one.inside("iptables-legacy-save", "-t", "filter")
+    assert rules.count("-j NETD-FORWARD-") == 2
