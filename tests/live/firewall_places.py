@@ -106,12 +106,14 @@ GUARD = (
 _UNSAID: Mapping[tuple[str, str], str] = {
     ("chain published", "dnat ip to ip daddr . meta l4proto . th dport map @published4"):
         "a published port of this very address: on to the container",
-    ("chain published", "dnat ip to meta l4proto . th dport map @published4_any"):
+    ("chain published", "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @published4_any"):
         "a published port of all addresses: on to the container",
     ("chain published", "dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6"):
         "a published port of this very address: on to the container",
-    ("chain published", "dnat ip6 to meta l4proto . th dport map @published6_any"):
-        "a published port of all addresses: on to the container",
+    (
+        "chain published",
+        "meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @published6_any",
+    ): "a published port of all addresses: on to the container",
     ("chain forward", "iifname vmap @closed"):
         "what comes from a network that is internal, or of one family, runs through its chain",
     ("chain forward", "oifname vmap @into"):
