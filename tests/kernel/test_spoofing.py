@@ -56,7 +56,6 @@ NETWORK = Network(
     name="front",
     subnets=(Subnet(PREFIXES[4], ip_address(HOST4)), Subnet(PREFIXES[6], ip_address(HOST6))),
 )
-HOST_MAC = mac_of(NETWORK.id)
 
 
 def port(name: str, number: int) -> BridgePort:
