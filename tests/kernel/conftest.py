@@ -7,7 +7,7 @@ tests, as the daemon's is: pyroute2 keeps a descriptor for every thread it was u
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ import pytest
 from drivers.bridge import BridgeDriver
 from drivers.link import Links
 from drivers.sandbox import create_sandbox, entered, remove_sandbox
+from tests.kernel.world import World, opened_world
 
 T = TypeVar("T")
 
@@ -119,7 +120,36 @@ def network_thread() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def host(tmp_path: Path, network_thread: ThreadPoolExecutor) -> Iterator[Host]:
-    path = tmp_path / "netns" / "host"
+    with _opened_host(tmp_path / "netns" / "host", network_thread) as host:
+        yield host
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(backend, bridged) for backend in ("iptables", "nftables") for bridged in (0, 1)],
+    ids=lambda param: f"{param[0]}-{'bridge-nf' if param[1] else 'plain'}",
+)
+def world(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    network_thread: ThreadPoolExecutor,
+) -> Iterator[World]:
+    """A world for packets: with either firewall, and bridged packets shown to it or not."""
+    backend, bridged = request.param
+    path = tmp_path_factory.mktemp("world")
+    with ExitStack() as stack:
+        host = stack.enter_context(_opened_host(path / "netns" / "host", network_thread))
+        try:
+            host.setting("bridge/bridge-nf-call-iptables")
+        except FileNotFoundError:
+            if bridged:
+                pytest.skip("the kernel has no br_netfilter")
+        world = World(host, backend, bridged=bool(bridged))
+        yield stack.enter_context(opened_world(world, path / "ports.sock"))
+
+
+@contextmanager
+def _opened_host(path: Path, network_thread: ThreadPoolExecutor) -> Iterator[Host]:
     create_sandbox(path)
     with ExitStack() as stack:
         stack.callback(remove_sandbox, path)
