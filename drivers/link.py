@@ -105,9 +105,9 @@ class Links:
             elif not _is_ours(link, name, owner):
                 return "foreign"
             # The MTU once it exists: only then does the kernel not let it follow the ports'.
-            self._rtnl.link(
-                "set", index=index_of(name), address=mac, mtu=mtu_bytes, ifalias=_mark(owner)
-            )
+            index = index_of(name)
+            self._rtnl.link("set", index=index, address=mac, mtu=mtu_bytes, ifalias=_mark(owner))
+            rtnetlink.send([rtnetlink.bridge(index)])
             undo.pop_all()
             return "ours" if link else "new"
 
@@ -160,6 +160,8 @@ class Links:
                 failed.callback(self.remove, port.host_interface)
                 # A port of a bridge needs no address of its own, and its noise is seen by all.
                 sysctl.put(f"ipv6/conf/{port.host_interface}/disable_ipv6", "1")
+                # What comes to it past the bridge (frames for switches) does so from nowhere.
+                sysctl.put(f"ipv4/conf/{port.host_interface}/rp_filter", "1")
                 index = index_of(port.host_interface)
                 rtnetlink.send([rtnetlink.alias(index, _mark(port.owner)), _settings(port, index)])
                 failed.pop_all()

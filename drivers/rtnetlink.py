@@ -19,7 +19,9 @@ NEW_ADDRESS, GET_ADDRESS = 20, 22
 # IFLA_..., linux/if_link.h
 HARDWARE, NAME, MASTER, PORT, LINK_INFO, ALIAS = 1, 3, 10, 12, 18, 20
 HAIRPIN, ISOLATED = 4, 33  # IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED
-PORT_DATA = 5  # IFLA_INFO_SLAVE_DATA
+KIND, DATA, PORT_DATA = 1, 2, 5  # IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_DATA
+BOOL_OPTIONS = 46  # IFLA_BR_MULTI_BOOLOPT
+NO_LINK_LOCAL_LEARNING = 1 << 0  # BR_BOOLOPT_NO_LL_LEARN, linux/if_bridge.h
 AF_BRIDGE = 7
 ADDRESS, LOCAL, BROADCAST, FLAGS = 1, 2, 4, 8  # IFA_..., linux/if_addr.h
 NO_DAD = 0x02  # IFA_F_NODAD
@@ -69,6 +71,19 @@ def alias(index: int, text: str) -> bytes:
     """Return the request that gives an interface the alias that `ip link` shows."""
     return netlink.request(
         NEW_LINK, LINK.pack(0, 0, index, 0, 0) + netlink.attribute(ALIAS, text.encode())
+    )
+
+
+def bridge(index: int) -> bytes:
+    """Return the request that lets a bridge learn no MAC from frames for switches (LLDP, LACP).
+
+    They pass no rule of nf_tables, so with one of them a container would take another's MAC.
+    """
+    option = struct.pack("=II", NO_LINK_LOCAL_LEARNING, NO_LINK_LOCAL_LEARNING)
+    kind = netlink.attribute(KIND, b"bridge\0")
+    data = netlink.nested(DATA, netlink.attribute(BOOL_OPTIONS, option))
+    return netlink.request(
+        NEW_LINK, LINK.pack(0, 0, index, 0, 0) + netlink.nested(LINK_INFO, kind, data)
     )
 
 

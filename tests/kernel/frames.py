@@ -78,9 +78,9 @@ def tagged(me: Speaker, packet: Packet, *tags: Packet) -> Frames:
     return framed(me, packet)
 
 
-def plain(me: Speaker, text: bytes) -> Packet:
-    """Return a frame of no protocol to everybody."""
-    return Ether(src=me.mac, dst=EVERYBODY, type=EXPERIMENT) / Raw(text)
+def plain(me: Speaker, text: bytes, to: str = EVERYBODY) -> Packet:
+    """Return a frame of no protocol to everybody, or to one."""
+    return Ether(src=me.mac, dst=to, type=EXPERIMENT) / Raw(text)
 
 
 def v4(source: str, to: str = ALL4) -> Packet:

@@ -21,6 +21,7 @@ import pytest
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
 
 from drivers.addressing import mac_of
+from drivers.bridge import bridge_name
 from drivers.contract import Endpoint, Network, Subnet
 from drivers.firewall import BridgePort, FirewallState, firewall_network
 from drivers.nft_firewall import NftFirewall
@@ -56,6 +57,7 @@ NETWORK = Network(
     name="front",
     subnets=(Subnet(PREFIXES[4], ip_address(HOST4)), Subnet(PREFIXES[6], ip_address(HOST6))),
 )
+LLDP = "01:80:c2:00:00:0e"  # a bridge hands frames for this to the host, past all rules
 
 
 def port(name: str, number: int) -> BridgePort:
@@ -164,6 +166,40 @@ def test_lies_are_heard_by_nobody(wires: Wires, kind: str) -> None:
 
 def test_the_truth_is_heard(wires: Wires) -> None:
     assert wires.heard(TRUTHS) == {*TRUTHS}
+
+
+def test_frames_for_switches_take_nobodys_mac(wires: Wires) -> None:
+    question = framed(THIRD, v4(THIRD.v4, IT.v4), to=IT.mac)
+
+    for octet in range(16):
+        wires.hearers([plain(IT, b"lie", to=f"01:80:c2:00:00:{octet:02x}")])
+        assert wires.ears.hearers("witness", question) == {"victim"}
+
+    option = ("type", "bridge", "no_linklocal_learn", "0")
+    wires.host.output("ip", "link", "set", bridge_name(NETWORK), *option)
+    wires.hearers([plain(IT, b"lie", to=LLDP)])
+    assert wires.ears.hearers("witness", question) == {"attacker"}
+
+
+@pytest.mark.parametrize("source", [IT.v4, "192.0.2.1"])
+def test_no_packet_reaches_the_host_past_the_bridge(wires: Wires, source: str) -> None:
+    lie = framed(ME, v4(source, HOST4), to=LLDP)
+
+    with wires.host.run(listening) as server:
+        wires.hearers(lie)
+        with pytest.raises(BlockingIOError):
+            server.recv(100)
+
+        wires.host.setting("ipv4/conf/nd-attacker/rp_filter", "0")
+        wires.hearers(lie)
+        assert server.recv(100)
+
+
+def listening() -> socket.socket:
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("", 9))
+    server.setblocking(False)
+    return server
 
 
 def test_the_guard_is_there_before_the_port(empty: Wires) -> None:
