@@ -13,9 +13,9 @@ import pytest
 from drivers import nft_blocks, nft_rules, spoofing
 from drivers.contract import DriverError, Network, Subnet
 from drivers.firewall import (
+    BridgePort,
     FirewallNetwork,
     FirewallState,
-    BridgePort,
     Publication,
     firewall_network,
     said_of,
