@@ -71,3 +71,10 @@ class Api(http.client.HTTPConnection):
     def remove(self, id_: str) -> None:
         """Remove a container, running or not."""
         self.call("DELETE", f"/containers/{id_}?force=1")
+
+    def executed(self, container: str, *command: str) -> tuple[int, bytes]:
+        """Run a command in a container; return its exit code and what it wrote."""
+        wanted = {"Cmd": command, "AttachStdout": True, "AttachStderr": True, "Tty": True}
+        id_ = self.call("POST", f"/containers/{container}/exec", wanted)["Id"]
+        output = self.octets("POST", f"/exec/{id_}/start", {"Tty": True})
+        return self.call("GET", f"/exec/{id_}/json")["ExitCode"], output.replace(b"\r", b"")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from docker.client import DockerClient
 from labs.host import Host
 from labs.outside import Outside
 from tests.live.clients import client_of
-from tests.rawapi import Api
+from tests.rawapi import Api, ApiError
 
 pytestmark = pytest.mark.kernel
 
@@ -50,7 +51,8 @@ def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
         host: Host = request.getfixturevalue("host")
         with Api(host.socket) as api:
             for each in api.call("GET", "/containers/json?all=1"):
-                api.remove(each["Id"])
+                with suppress(ApiError):  # one that removes itself may be gone
+                    api.remove(each["Id"])
             api.call("POST", "/networks/prune")
 
 

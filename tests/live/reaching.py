@@ -9,9 +9,10 @@ from pathlib import Path
 
 from drivers.sandbox import entered
 from labs.host import Host
+from tests.rawapi import Api
 
 DEADLINE_S = 10
-SHORT_S = 0.5  # plenty for an answer, where none is to come
+SHORT_S = 0.3  # plenty for an answer, where none is to come
 PAGE = "<h1>Hello from netd</h1>\n"  # of the demo image
 SERVES = ("httpd", "-f", "-vv", "-h", "/www")
 ECHO = ("nc", "-ll", "-p", "7", "-e", "cat")
@@ -30,7 +31,21 @@ def until(
 
 def container_netns(host: Host, name: str) -> Path:
     """Return where the namespace of a running container can be opened."""
-    return Path(f"/proc/{host.inspect(name)['State']['Pid']}/ns/net")
+    with Api(host.socket) as api:
+        return Path(f"/proc/{api.call('GET', f'/containers/{name}/json')['State']['Pid']}/ns/net")
+
+
+def container_address(host: Host, name: str, network: str) -> str:
+    """Return a container's IPv4 address in a network."""
+    with Api(host.socket) as api:
+        networks = api.call("GET", f"/containers/{name}/json")["NetworkSettings"]["Networks"]
+        return str(networks[network]["IPAddress"])
+
+
+def executed(host: Host, name: str, *command: str) -> str:
+    """Run a command in a container; return what it wrote."""
+    with Api(host.socket) as api:
+        return api.executed(name, *command)[1].decode()
 
 
 def opened(netns: Path, protocol: str, address: object) -> socket.socket:

@@ -13,9 +13,11 @@ from tests.live.reaching import (
     SERVES,
     SHORT_S,
     bound,
+    container_address,
     container_netns,
     conversation,
     cut_off,
+    executed,
     free,
     goes_on,
     opened,
@@ -105,7 +107,7 @@ def test_daemons_with_either_firewall_share_a_host(firewall: str) -> None:
             on = ("--network", "front", "-p", f"{port}:80")
             host.netd("run", "-d", *on, "--name", "web", "demo", *SERVES)
         webs = [container_netns(host, "web") for host in (one, two)]
-        own = [web_address(host) for host in (one, two)]
+        own = [container_address(host, "web", "front") for host in (one, two)]
 
         for port in (8080, 8081):
             for address in outside.host_addresses.values():
@@ -159,10 +161,6 @@ def test_a_firewall_that_is_unknown_is_refused() -> None:
     assert done.stderr == "netd: firewall-backend must be one of iptables, nftables: 'nope'\n"
 
 
-def web_address(host: Host) -> str:
-    return str(host.inspect("web")["NetworkSettings"]["Networks"]["front"]["IPAddress"])
-
-
 def connects(netns: Path, address: object) -> bool:
     with opened(netns, "tcp", address) as client:
         client.settimeout(SHORT_S)
@@ -186,5 +184,5 @@ def assert_works(host: Host, outside: Outside) -> None:
         assert reached(container_netns(host, "cli"), address)
     for address in ("127.0.0.1", "::1"):
         assert reached(host.netns, address)
-    assert "Hello" in host.netd("exec", "cli", "wget", "-qO-", "http://web/")
-    assert cut_off(outside.netns, web_address(host), 80)
+    assert "Hello" in executed(host, "cli", "wget", "-qO-", "http://web/")
+    assert cut_off(outside.netns, container_address(host, "web", "front"), 80)

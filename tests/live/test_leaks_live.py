@@ -139,7 +139,7 @@ def followed(api: Api, name: str) -> str:
 def executed_in(api: Api, name: str) -> str:
     id_ = api.created(name, SLEEP, "front")
     api.start(id_)
-    assert executed(api, id_, "echo", "hello") == (0, b"hello\n")
+    assert api.executed(id_, "echo", "hello") == (0, b"hello\n")
     lasting = api.call("POST", f"/containers/{id_}/exec", {"Cmd": SLEEP})["Id"]
     api.call("POST", f"/exec/{lasting}/start", {"Detach": True})
     api.remove(id_)
@@ -175,14 +175,6 @@ def published(api: Api, name: str) -> str:
 LIVES_OF_ALL_KINDS: Sequence[Callable[[Api, str], str]] = (
     short, self_removing, attached, followed, executed_in, moved_about, published,
 )  # fmt: skip
-
-
-def executed(api: Api, container: str, *command: str) -> tuple[int, bytes]:
-    """Run a command in a container; return its exit code and what it wrote."""
-    wanted = {"Cmd": command, "AttachStdout": True, "AttachStderr": True, "Tty": True}
-    id_ = api.call("POST", f"/containers/{container}/exec", wanted)["Id"]
-    output = api.octets("POST", f"/exec/{id_}/start", {"Tty": True})
-    return api.call("GET", f"/exec/{id_}/json")["ExitCode"], output.replace(b"\r", b"")
 
 
 def lived(host: Host, count: int, prefix: str) -> list[str]:
@@ -256,8 +248,8 @@ def test_starts_that_fail_give_their_addresses_back(host: Host) -> None:
 def test_execs_that_fail_leave_nothing_behind(host: Host, networks: None) -> None:
     def failing() -> None:
         with Api(host.socket) as api:
-            assert executed(api, "web", "no-such-command")[0] == 127
-            assert executed(api, "web", "/etc")[0] == 126
+            assert api.executed("web", "no-such-command")[0] == 127
+            assert api.executed("web", "/etc")[0] == 126
 
     host.netd("run", "-d", "--name", "web", "--network", "front", "demo", *SLEEP)
     failing()

@@ -11,7 +11,7 @@ import pytest
 from labs.host import Host
 from labs.outside import Outside
 from tests.live.backends import BACKENDS
-from tests.live.reaching import SERVES, answered, until
+from tests.live.reaching import SERVES, answered, container_address, executed, until
 from tests.rawapi import Api
 
 pytestmark = pytest.mark.kernel
@@ -95,7 +95,7 @@ class World:
                 if not answered(netns, address, 8080, TRY_S):
                     return f"not reached from {where} by {address}"
         fetch = ("timeout", "1", "wget", "-qO-", "http://web/")
-        by_name = "Hello" in self.host.netd("exec", "cli", *fetch, check=False)
+        by_name = "Hello" in executed(self.host, "cli", *fetch)
         return "" if by_name else "not reached by name"
 
     def told(self, since: float) -> str:
@@ -194,7 +194,7 @@ def test_repairs_are_shown_by_the_docker_client(world: World) -> None:
 
 
 def test_nothing_is_led_to_a_container_before_what_keeps_others_out_is_there(world: World) -> None:
-    own = world.host.inspect("web")["NetworkSettings"]["Networks"]["front"]["IPAddress"]
+    own = container_address(world.host, "web", "front")
     address = world.outside.host_addresses[4]
     assert not answered(world.outside.netns, own, 80, TRY_S)
 
@@ -206,7 +206,7 @@ def test_nothing_is_led_to_a_container_before_what_keeps_others_out_is_there(wor
 
 
 def test_a_change_in_the_meantime_leads_nobody_past_what_keeps_others_out(world: World) -> None:
-    own = world.host.inspect("web")["NetworkSettings"]["Networks"]["front"]["IPAddress"]
+    own = container_address(world.host, "web", "front")
 
     since = world.damage(FLUSH)
     world.host.netd("port", "add", "web", "8081:80")
