@@ -235,11 +235,20 @@ async def test_a_process_of_another_version_is_ended(path, opening: Callable) ->
         "runpy.run_module('drivers.ports', run_name='__main__', alter_sys=True)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT) as other:
-        await until(path.exists)
+        try:
+            await until(lambda: listens(path))
 
-        client = await opening(path)
+            client = await opening(path)
 
-        assert other.wait(10) == 0
+            assert other.wait(10) == 0
+        finally:
+            other.kill()
     if client:
         assert client.pid != other.pid
         await client.close()
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody answers there: the file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(str(path)) == 0
