@@ -165,6 +165,20 @@ def test_a_process_that_holds_ports_is_started_anew_when_it_is_killed(
     assert "the process that holds ports ended" in (host.folder / "daemon.log").read_text()
 
 
+def test_ports_are_held_again_when_their_process_died_while_the_daemon_was_away(
+    host: Host, docker: Docker
+) -> None:
+    docker("run", "-d", "-p", "8080:80", "--name", "web", "demo", *SERVES)
+    assert reached(host.netns, "::1")
+    (pid,) = port_holders(host)
+
+    host.stop_daemon()
+    os.kill(pid, signal.SIGKILL)
+    host.start_daemon()
+
+    assert not free(host.netns, 8080) and reached(host.netns, "::1")
+
+
 def test_an_idle_daemon_that_ends_leaves_nobody_holding_ports(host: Host, docker: Docker) -> None:
     docker("run", "-d", "-p", "8080:80", "--name", "web", *SLEEPS)
     docker("stop", "-t", "0", "web")

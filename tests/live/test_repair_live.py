@@ -179,6 +179,19 @@ def test_all_at_once_comes_back(world: World) -> None:
     until(lambda: world.trouble() == "", lambda: world.told(since), SOON_S)
 
 
+def test_what_is_taken_away_while_the_daemon_is_away_is_there_once_it_is_back(
+    world: World,
+) -> None:
+    world.host.stop_daemon()
+    try:
+        world.damage(f"{FLUSH}; ip link del {{bridge}}; ip link del {{port}}")
+        assert world.trouble() != ""
+    finally:
+        world.host.start_daemon()
+
+    until(lambda: world.trouble() == "", world.trouble, SOON_S)
+
+
 def test_repairs_are_shown_by_the_docker_client(world: World) -> None:
     since = world.damage("ip link set {bridge} down")
     until(lambda: bool(world.told(since)), "nothing is told", SOON_S)
