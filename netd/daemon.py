@@ -163,7 +163,12 @@ class Daemon:
     def system(self) -> System:
         """Return the facts and counts for `docker info`."""
         return system(
-            self.config, self.features, self.store, self.events, tuple(self.kernel.drivers)
+            self.config,
+            self.features,
+            self.store,
+            self.events,
+            tuple(self.kernel.drivers),
+            self.firewall.backend,
         )
 
 

@@ -27,6 +27,7 @@ class System(Struct, frozen=True):
     stopped: int
     images: int
     network_drivers: tuple[str, ...]
+    firewall: str  # iptables or nftables
     data_root: Path
     kernel: str
     os_name: str
@@ -52,6 +53,7 @@ def system(
     store: Store,
     events: Events,
     drivers: tuple[str, ...],
+    firewall: str,
 ) -> System:
     """Return the facts as they are now."""
     running = sum(each.state.running for each in store.containers)
@@ -65,6 +67,7 @@ def system(
         stopped=sum(each.state.status is not Status.RUNNING for each in store.containers),
         images=len([*store.images]),
         network_drivers=drivers,
+        firewall=firewall,
         data_root=config.data_root,
         kernel=platform.release(),
         os_name=release.get("PRETTY_NAME", "Linux"),

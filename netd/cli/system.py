@@ -73,6 +73,7 @@ def info_text(facts: dict[str, Any]) -> str:
         ("Cgroup Driver", facts.get("CgroupDriver")),
         ("Cgroup Version", facts.get("CgroupVersion")),
         ("Network Drivers", " ".join((facts.get("Plugins") or {}).get("Network") or [])),
+        ("Firewall Backend", (facts.get("FirewallBackend") or {}).get("Driver")),
         ("Runtimes", " ".join(sorted(facts.get("Runtimes") or {}))),
         ("Default Runtime", facts.get("DefaultRuntime")),
         ("Security Options", " ".join(facts.get("SecurityOptions") or [])),

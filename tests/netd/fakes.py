@@ -30,7 +30,7 @@ from tests.netd.makers import image, network
 
 SYSTEM = System(
     id="11111111-2222-3333-4444-555555555555", name="host", version="0.1.0", containers=2,
-    running=1, stopped=1, images=1, network_drivers=("bridge", "host", "null"),
+    running=1, stopped=1, images=1, network_drivers=("bridge", "host", "null"), firewall="iptables",
     data_root=Path("/var/lib/netd"), kernel="6.1.0", os_name="Linux", os_version="1",
     architecture="x86_64", cpus=2, memory=1 << 30, cgroup_version=2,
     runtimes={"runc": Path("/usr/bin/runc")}, default_runtime="runc", seccomp=True,

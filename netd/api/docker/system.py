@@ -118,6 +118,7 @@ def _abilities(facts: System) -> Json:
         "PidsLimit": True,
         "OomKillDisable": False,
         "IPv4Forwarding": facts.ipv4_forwarding,
+        "FirewallBackend": {"Driver": facts.firewall},
         "BridgeNfIptables": facts.bridge_nf_iptables,
         "BridgeNfIp6tables": facts.bridge_nf_ip6tables,
     }

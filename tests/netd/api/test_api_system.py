@@ -34,6 +34,7 @@ async def test_info_has_every_field_that_docker_gives(api: Api) -> None:
     assert answer["Swarm"]["LocalNodeState"] == "inactive"
     assert (answer["Containers"], answer["ContainersRunning"]) == (2, 1)
     assert answer["Runtimes"] == {"runc": {"path": "/usr/bin/runc"}}
+    assert answer["FirewallBackend"] == {"Driver": "iptables"}
 
 
 async def test_disk_usage_counts_users(api: Api) -> None:
