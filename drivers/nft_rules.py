@@ -1,6 +1,6 @@
 """What netd's table of nf_tables should hold: a pure function from the firewall's state to pieces.
 
-    prerouting (raw)    not what only this host may say
+    prerouting (raw)    not what only this host may say; no direct access
     prerouting, output  to this host's addresses: one look-up in the map of published ports
     forward             see `drivers.firewall`; a network is found by its bridge in a verdict map
     postrouting         what leaves a network goes out as the host
@@ -79,6 +79,10 @@ add map inet {t} published{f}_any {{ type inet_proto . inet_service : {a} . inet
 counter; comment "netd: published ports of all addresses of the host"; }}
 add set inet {t} opened{f} {{ type {a} . inet_proto . inet_service; counter; \
 comment "netd: published ports of routed networks"; }}
+add set inet {t} private{f} {{ typeof fib daddr oifname; \
+comment "netd: bridges that nobody gets to directly from elsewhere"; }}
+add rule inet {t} raw meta nfproto ipv{f} fib daddr oifname @private{f} \
+fib daddr . iif oif missing counter drop comment "netd: not directly from elsewhere"
 add rule inet {t} published dnat {n} to {n} daddr . meta l4proto . th dport map @published{f}
 add rule inet {t} published meta nfproto ipv{f} dnat {n} to meta l4proto . th dport map \
 @published{f}_any
@@ -143,7 +147,7 @@ def _network(table: str, network: FirewallNetwork) -> Block:
     }
     chains = {f"{name}-{id_}": found for name, found in rules.items() if found}
     bridge = f'"{network.bridge}"'
-    elements = [f"bridges {{ {bridge} }}"]
+    elements = [f"bridges {{ {bridge} }}", *_kept_to_itself(network)]
     # Not goto: what one of these chains lets pass goes on to the next map, the other network's.
     elements += [f"{name} {{ {bridge} : jump {name}-{id_} }}" for name in rules if rules[name]]
     if not network.internal:
@@ -161,6 +165,15 @@ def _network(table: str, network: FirewallNetwork) -> Block:
             *(f"delete chain inet {table} {name}" for name in chains),
         ),
     )
+
+
+def _kept_to_itself(network: FirewallNetwork) -> Iterator[str]:
+    # Where answers come back to the containers' own addresses they cannot be told from direct
+    # access without connection tracking. Forwarding drops that, too; but who got through while
+    # rules were missing had a connection from then on.
+    for family in sorted({p.version for p in network.prefixes} - network.unprotected):
+        if all(masqueraded(network, prefix) for prefix in network.of(family)):
+            yield f'private{family} {{ "{network.bridge}" }}'
 
 
 def _into(network: FirewallNetwork) -> Iterator[str]:

@@ -14,6 +14,8 @@ FOR_ALL: Mapping[str, str] = {
     "netd: what comes in": "all that comes in runs through chain {chain}",
     "netd: loopback addresses belong to this host alone":
         "nobody else gets to this host's loopback addresses, 127.0.0.0/8",
+    "netd: not directly from elsewhere":
+        "nobody from elsewhere gets directly to addresses of the networks",
     "netd: published ports": "what is for this host itself is looked up among the ports below",
     "netd: relayed, these sources cannot be routed":
         "from ::1 and fe80::/10 netd relays: the kernel cannot route them",

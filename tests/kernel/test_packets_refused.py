@@ -64,9 +64,10 @@ def answered(questions: list[Question], by: str, seen: Mapping[int, str]) -> dic
 def no_way_in(world: "World", *networks: str) -> list[str]:
     """Return the comments of the rules that keep a network closed to others."""
     kept = [f"netd {name}: no way in from elsewhere" for name in networks]
-    if world.backend == "iptables":
-        kept += [f"netd {name}: not directly from elsewhere" for name in networks if name != "bare"]
-    return kept
+    direct = [f"netd {name}: not directly from elsewhere" for name in networks if name != "bare"]
+    if world.backend == "nftables":  # one rule, which looks for the subnet
+        direct = ["netd: not directly from elsewhere"] if direct else []
+    return kept + direct
 
 
 def apart(world: "World", *networks: str) -> list[str]:

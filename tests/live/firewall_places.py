@@ -43,6 +43,10 @@ IPTABLES = (
 NFTABLES = (
     Place("set bridges", "No packet comes here; rules look here for the bridges of netd."),
     Place("chain raw", "All that comes in by an interface, before anything else."),
+    *(
+        Place(f"set private{family}", f"Where the chain raw looks, for IPv{family}.")
+        for family in (4, 6)
+    ),
     Place(
         "chain prerouting",
         "The first packet of each connection that comes in; what is done to it is done to all "
@@ -139,6 +143,8 @@ _UNSAID: Mapping[tuple[str, str], str] = {
     ("map into", ""): "what goes into network {name} runs through its chain",
     ("map returning", ""): "what goes into network {name} runs through its chain",
     ("map leaving", ""): "what comes from network {name} runs through its chain",
+    ("set private4", ""): "nobody from elsewhere gets directly to addresses of network {name}",
+    ("set private6", ""): "nobody from elsewhere gets directly to addresses of network {name}",
     ("set macs", ""): "{name} has this MAC",
     ("set addresses4", ""): "{name} has this IPv4 address",
     ("set addresses6", ""): "{name} has this IPv6 address",
