@@ -31,14 +31,19 @@ class NftTables:
         self._nft: Nft | None = None
         self._applied: Pieces | None = None  # absent: nobody knows what is there
         self._generation = -1
+        self._lost: list[str] = []  # what was put right on the way, and not told yet
         self._should: Listings = {}  # what is applied, as it is listed; empty: not known yet
 
     def apply(self, wanted: Pieces) -> None:
-        """Make the tables be as wanted: what differs from what was applied last."""
+        """Make the tables be as wanted: what differs from what was applied last.
+
+        What somebody has taken since comes back first: a part of the rules alone is never there.
+        """
         if self._applied is None:
             self._applied = wanted
-            self.repair()
+            self._put_right()
             return
+        self._lost += self._put_right()
         commands = [*_commands(self._applied, wanted)]
         if commands:
             self._should = {}
@@ -51,20 +56,12 @@ class NftTables:
 
     def looks_changed(self) -> bool:
         """Return whether anybody has changed any rule since this was asked or done last."""
-        return self._applied is not None and generation() != self._generation
+        return bool(self._lost) or self._is_changed()
 
     def repair(self) -> Sequence[str]:
         """Put the tables right where somebody else has changed them; return what was lost."""
-        if self._applied is None or not self.looks_changed():
-            return ()
-        seen, lost = generation(), []
-        for (family, name), should in self._listings(self._applied).items():
-            is_ = listing(self._context.listed(family, name))
-            lost += [f"nftables {family} {name}: {each}" for each in differences(should, is_)]
-        if lost:
-            self._rebuild(self._applied)
-        else:
-            self._generation = seen
+        self._lost += self._put_right()
+        lost, self._lost = self._lost, []
         return lost
 
     def listed(self) -> str:
@@ -101,6 +98,22 @@ class NftTables:
         if self._nft is not None:
             self._nft.close()
             self._nft = None
+
+    def _is_changed(self) -> bool:
+        return self._applied is not None and generation() != self._generation
+
+    def _put_right(self) -> Sequence[str]:
+        if self._applied is None or not self._is_changed():
+            return ()
+        seen, lost = generation(), []
+        for (family, name), should in self._listings(self._applied).items():
+            is_ = listing(self._context.listed(family, name))
+            lost += [f"nftables {family} {name}: {each}" for each in differences(should, is_)]
+        if lost:
+            self._rebuild(self._applied)
+        else:
+            self._generation = seen
+        return lost
 
     @property
     def _context(self) -> Nft:

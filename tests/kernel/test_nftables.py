@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drivers.firewall import BridgePort, FirewallState, Publication
+from drivers.firewall import BridgePort, FirewallState, Publication, said_of
 from drivers.nft_firewall import NftFirewall
 from drivers.watch import generation
 from tests.kernel.firewalls import NETWORKS, PORTS, STATE
@@ -218,9 +218,10 @@ def test_ten_thousand_ports_come_and_go_in_a_moment(host: "Host", firewall: NftF
 def test_elements_that_stay_go_on_counting(host: "Host", firewall: NftFirewall) -> None:
     host.run(firewall.apply, WHOLE)
     rest = WHOLE.published["c"][1:]
-    with_counter = "{ udp . 7000 counter packets 5 bytes 9 : 10.7.0.2 . 6000 }"
+    comment = f'comment "{said_of(PORTS[3])}"'
+    counted = f"{{ udp . 7000 counter packets 5 bytes 9 {comment} : 10.7.0.2 . 6000 }}"
     host.output("nft", "delete element inet netd published4_any { udp . 7000 }")
-    host.output("nft", f"add element inet netd published4_any {with_counter}")
+    host.output("nft", f"add element inet netd published4_any {counted}")
 
     host.run(firewall.apply, replace(WHOLE, published={"c": rest}))
 
