@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 Message = tuple[int, int, bytes]  # type, flags, body
@@ -113,14 +113,40 @@ def refusals(protocol: int, requests: Sequence[bytes]) -> list[OSError | None]:
 
 def answer(protocol: int, kind: int, body: bytes) -> bytes:
     """Return the body of the one message that a question is answered with, or OSError."""
-    with _opened(protocol) as kernel:
-        kernel.send(message(kind, REQUEST, body))
-        for answered, flags, found in messages(_received(kernel)):
+    with Line(protocol) as line:
+        return line.answer(kind, body)
+
+
+class Line:
+    """A socket for questions that are asked again and again, in the namespace it was opened in.
+
+    Closing a socket of nf_tables' waits until all that was deleted is really gone, some 10 ms.
+    """
+
+    def __init__(self, protocol: int) -> None:
+        self._kernel = _opened(protocol)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Give the socket back."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the socket back; may be repeated."""
+        self._kernel.close()
+
+    def answer(self, kind: int, body: bytes) -> bytes:
+        """Return the body of the one message that a question is answered with, or OSError."""
+        self._kernel.send(message(kind, REQUEST, body))
+        for answered, flags, found in messages(_received(self._kernel)):
             if answered != ERROR:
                 return found
             if refused := refusal(answered, flags, found):
                 raise refused
-    raise OSError(errno.ENOMSG, f"netlink gave no answer to a message of type {kind}")
+        raise OSError(errno.ENOMSG, f"netlink gave no answer to a message of type {kind}")
 
 
 def dump(protocol: int, kind: int, body: bytes) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 from drivers.libnftables import Nft, NftError
+from drivers.netlink import NETFILTER, Line
 from drivers.nft_blocks import Piece
 from drivers.nft_listing import Listing, differences, listing, network_chain
 from drivers.nft_rules import USER
@@ -29,6 +30,7 @@ class NftTables:
         """Name the tables that the pieces are of: ("inet", "netd"); all else is others'."""
         self._tables = tables
         self._nft: Nft | None = None
+        self._line: Line | None = None
         self._applied: Pieces | None = None  # absent: nobody knows what is there
         self._generation = -1
         self._lost: list[str] = []  # what was put right on the way, and not told yet
@@ -94,18 +96,20 @@ class NftTables:
         self._applied, self._generation, self._should = None, -1, {}
 
     def close(self) -> None:
-        """Give the library's context back; may be repeated."""
+        """Give the library's context and the line to the kernel back; may be repeated."""
         if self._nft is not None:
             self._nft.close()
-            self._nft = None
+        if self._line is not None:
+            self._line.close()
+        self._nft, self._line = None, None
 
     def _is_changed(self) -> bool:
-        return self._applied is not None and generation() != self._generation
+        return self._applied is not None and self._number() != self._generation
 
     def _put_right(self) -> Sequence[str]:
         if self._applied is None or not self._is_changed():
             return ()
-        seen, lost = generation(), []
+        seen, lost = self._number(), []
         for (family, name), should in self._listings(self._applied).items():
             is_ = listing(self._context.listed(family, name))
             lost += [f"nftables {family} {name}: {each}" for each in differences(should, is_)]
@@ -115,6 +119,11 @@ class NftTables:
             self._generation = seen
         return lost
 
+    def _number(self) -> int:
+        if self._line is None:
+            self._line = Line(NETFILTER)
+        return generation(self._line)
+
     @property
     def _context(self) -> Nft:
         if self._nft is None:
@@ -122,10 +131,10 @@ class NftTables:
         return self._nft
 
     def _send(self, commands: Sequence[str]) -> None:
-        before = generation()
+        before = self._number()
         self._context.run("\n".join(commands))
         # Where somebody else came in between, the next repair looks at everything.
-        if before in {self._generation, -1} and generation() == before + 1:
+        if before in {self._generation, -1} and self._number() == before + 1:
             self._generation = before + 1
         for command in commands[:50]:
             log.debug("nft %s", command[:500])
@@ -139,7 +148,7 @@ class NftTables:
         """Make everything anew, in one transaction; what the user has in the table stays."""
         should = self._listings(wanted)
         make = [command for piece in wanted.values() for command in piece.block().make]
-        seen = generation()
+        seen = self._number()
         empty: list[str] = []
         for (family, name), there in should.items():
             live = listing(self._context.listed(family, name))
@@ -154,7 +163,7 @@ class NftTables:
             log.warning("the tables are made from nothing: %s", error)
             new = [f"add table {f} {n}\ndelete table {f} {n}" for f, n in self._tables]
             self._context.run("\n".join([*new, *make]))
-        self._generation = seen + 1 if generation() == seen + 1 else -1
+        self._generation = seen + 1 if self._number() == seen + 1 else -1
 
 
 def _commands(applied: Pieces, wanted: Pieces) -> Iterator[str]:

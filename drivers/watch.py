@@ -150,12 +150,12 @@ class Watch:
         return self._numbers_are_ours and Path(f"/proc/self/task/{thread}").exists()
 
 
-def generation() -> int:
+def generation(line: netlink.Line | None = None) -> int:
     """Return the number of this namespace's nftables rules, which each transaction raises.
 
-    OSError where the kernel has no nf_tables.
+    Who asks often keeps a line (NETFILTER) for it. OSError where the kernel has no nf_tables.
     """
-    return _generation(_asked_generation())[0]
+    return _generation(_asked_generation(line))[0]
 
 
 def _joined(protocol: int, groups: Sequence[int]) -> socket.socket:
@@ -183,8 +183,9 @@ def _own_number() -> int | None:
         raise
 
 
-def _asked_generation() -> bytes:
-    return netlink.answer(netlink.NETFILTER, GET_GENERATION, bytes(GENERIC_BYTES))
+def _asked_generation(line: netlink.Line | None = None) -> bytes:
+    question = GET_GENERATION, bytes(GENERIC_BYTES)
+    return line.answer(*question) if line else netlink.answer(netlink.NETFILTER, *question)
 
 
 def _generation(body: bytes) -> tuple[int, int]:
