@@ -29,6 +29,7 @@ from drivers.iptables_rules import masqueraded
 from drivers.nft_blocks import Block, Piece
 from drivers.options import BRIDGES
 
+RESOLVER_TABLE = "netd"  # in a sandbox
 USER = "user"  # the chain of the user's own rules
 CHAINS_OF_NETWORKS = ("into", "closed", "leaving", "returning")  # with 12 digits of its id
 NETWORK_LAYER = {4: "ip", 6: "ip6"}
@@ -114,17 +115,20 @@ def pieces(state: FirewallState, owner: str = "") -> Pieces:
     return made
 
 
-def resolver_commands(address: IPv4Address, port: int) -> str:
-    """Return what leads to a DNS service of a sandbox that listens on a port of an address."""
+def resolver_commands(address: IPv4Address, port: int, *, again: bool = False) -> str:
+    """Return what leads to a DNS service of a sandbox that listens on a port of an address.
+
+    `again`: in the place of what led there before.
+    """
+    table = f"ip {RESOLVER_TABLE}"
     return f"""
-add table ip netd
-delete table ip netd
-add table ip netd
-add chain ip netd output {{ type nat hook output priority -100; }}
-add chain ip netd postrouting {{ type nat hook postrouting priority srcnat; }}
-add rule ip netd output ip daddr {address} meta l4proto {{ tcp, udp }} th dport 53 \
+{f"delete table {table}" if again else ""}
+add table {table}
+add chain {table} output {{ type nat hook output priority -100; }}
+add chain {table} postrouting {{ type nat hook postrouting priority srcnat; }}
+add rule {table} output ip daddr {address} meta l4proto {{ tcp, udp }} th dport 53 \
 dnat to {address}:{port} comment "netd: questions to the DNS service"
-add rule ip netd postrouting ip saddr {address} meta l4proto {{ tcp, udp }} th sport {port} \
+add rule {table} postrouting ip saddr {address} meta l4proto {{ tcp, udp }} th sport {port} \
 snat to {address}:53 comment "netd: answers of the DNS service"
 """
 

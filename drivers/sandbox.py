@@ -23,7 +23,7 @@ from drivers import iptables, sysctl
 from drivers.contract import Address, DriverError
 from drivers.iptables_rules import resolver_ruleset
 from drivers.libnftables import Nft
-from drivers.nft_rules import resolver_commands
+from drivers.nft_rules import RESOLVER_TABLE, resolver_commands
 
 if TYPE_CHECKING:  # it loads pyroute2, which is slow
     from drivers.link import Links
@@ -167,7 +167,9 @@ def _lead_to_resolver(port: int, backend: str) -> None:
         return
     nft = Nft()
     try:
-        nft.run(resolver_commands(RESOLVER, port))
+        # To delete what is not there makes nf_tables wait for it all the same, some 10 ms.
+        again = bool(nft.listed("ip", RESOLVER_TABLE))
+        nft.run(resolver_commands(RESOLVER, port, again=again))
     finally:
         nft.close()
 

@@ -23,6 +23,11 @@ KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 Sockets = tuple[socket.socket, socket.socket]
 
 
+@pytest.fixture(params=["iptables", "nftables"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @contextmanager
 def answering(sockets: Sockets, answer: bytes) -> Iterator[None]:
     """Answer each question, on udp and tcp, until the context is left."""
@@ -87,17 +92,19 @@ def own_server() -> Sockets:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_port_53_of_the_resolver_leads_to_its_sockets(host: "Host", kind: str) -> None:
+def test_port_53_of_the_resolver_leads_to_its_sockets(
+    host: "Host", backend: str, kind: str
+) -> None:
     box = host.sandbox("box")
 
-    with answering(host.run(open_resolver, box), b"netd"):
+    with answering(host.run(open_resolver, box, backend), b"netd"):
         answer = host.inside(box, asked, kind, RESOLVER)
 
     assert answer == (b"netd?", RESOLVER)
 
 
-def test_both_sockets_have_one_unprivileged_port(host: "Host") -> None:
-    udp, tcp = host.run(open_resolver, host.sandbox("box"))
+def test_both_sockets_have_one_unprivileged_port(host: "Host", backend: str) -> None:
+    udp, tcp = host.run(open_resolver, host.sandbox("box"), backend)
 
     with closing(udp), closing(tcp):
         assert udp.getsockname() == tcp.getsockname()
@@ -106,12 +113,14 @@ def test_both_sockets_have_one_unprivileged_port(host: "Host") -> None:
 
 @pytest.mark.parametrize("first", ["resolver", "container"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_container_may_serve_port_53_itself(host: "Host", kind: str, first: str) -> None:
+def test_a_container_may_serve_port_53_itself(
+    host: "Host", backend: str, kind: str, first: str
+) -> None:
     box = host.sandbox("box")
     with ExitStack() as stack:
         for who in ("resolver", "container") if first == "resolver" else ("container", "resolver"):
             if who == "resolver":
-                stack.enter_context(answering(host.run(open_resolver, box), b"netd"))
+                stack.enter_context(answering(host.run(open_resolver, box, backend), b"netd"))
             else:
                 stack.enter_context(answering(host.inside(box, own_server), b"mine"))
 
@@ -119,14 +128,16 @@ def test_a_container_may_serve_port_53_itself(host: "Host", kind: str, first: st
         assert host.inside(box, asked, kind, ("127.0.0.1", 53))[0] == b"mine?"
 
 
-def test_a_client_that_keeps_its_port_is_answered_by_the_new_sockets(host: "Host") -> None:
+def test_a_client_that_keeps_its_port_is_answered_by_the_new_sockets(
+    host: "Host", backend: str
+) -> None:
     box = host.sandbox("box")
     client = host.inside(box, socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
     client.settimeout(5)
     answers = []
 
     for name in (b"old", b"new"):
-        with answering(host.run(open_resolver, box), name):
+        with answering(host.run(open_resolver, box, backend), name):
             client.sendto(b"?", RESOLVER)
             answers.append(client.recvfrom(100))
 
@@ -134,31 +145,39 @@ def test_a_client_that_keeps_its_port_is_answered_by_the_new_sockets(host: "Host
     assert answers == [(b"old?", RESOLVER), (b"new?", RESOLVER)]
 
 
-def test_another_port_serves_while_the_old_sockets_are_still_open(host: "Host") -> None:
+def test_another_port_serves_while_the_old_sockets_are_still_open(
+    host: "Host", backend: str
+) -> None:
     box = host.sandbox("box")
-    old = host.run(open_resolver, box)
+    old = host.run(open_resolver, box, backend)
 
-    with answering(old, b"old"), answering(host.run(open_resolver, box), b"new"):
+    with answering(old, b"old"), answering(host.run(open_resolver, box, backend), b"new"):
         assert host.inside(box, asked, "udp", RESOLVER)[0] == b"new?"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_new_sockets_take_over_when_the_service_died(host: "Host", kind: str) -> None:
+def test_new_sockets_take_over_when_the_service_died(host: "Host", backend: str, kind: str) -> None:
     box = host.sandbox("box")
-    for opened in host.run(open_resolver, box):
+    for opened in host.run(open_resolver, box, backend):
         opened.close()
 
-    with answering(host.run(open_resolver, box), b"new"):
+    with answering(host.run(open_resolver, box, backend), b"new"):
         assert host.inside(box, asked, kind, RESOLVER)[0] == b"new?"
 
-    rules = host.output("iptables-legacy", "-t", "nat", "-S", inside=box)
-    assert rules.count("--dport 53") == 2
+    listing = {
+        "iptables": ("iptables-legacy", "-t", "nat", "-S"),
+        "nftables": ("nft", "list", "ruleset"),
+    }
+    rules = host.output(*listing[backend], inside=box)
+    assert rules.count("dport 53") == (2 if backend == "iptables" else 1)
 
 
-def test_answers_keep_coming_from_port_53_when_the_connection_was_forgotten(host: "Host") -> None:
+def test_answers_keep_coming_from_port_53_when_the_connection_was_forgotten(
+    host: "Host", backend: str
+) -> None:
     """A slow answer may outlive its entry in connection tracking; it must not betray the port."""
     box = host.sandbox("box")
-    udp, tcp = host.run(open_resolver, box)
+    udp, tcp = host.run(open_resolver, box, backend)
 
     def exchange() -> object:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
