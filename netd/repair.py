@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from drivers.firewall import FirewallState
 from drivers.watch import AddressChange, Change, LinkChange, RulesChange, Watch
 from netd.errors import NetdError
 from netd.events import Events
@@ -83,7 +84,7 @@ class Repair:
         changes = self._watch.read()
         if not changes:
             return
-        known = _Known(self._store)
+        known = _Known(self._firewall.state())
         for change in changes:
             self._rules = self._rules or _concerns_rules(change)
             self._links = self._links or known.concerns(change)
@@ -162,20 +163,9 @@ class Repair:
 class _Known:
     """What a change may be about: names of interfaces that are this daemon's."""
 
-    def __init__(self, store: Store) -> None:
-        from drivers.bridge import bridge_name
-
-        self._ports = {
-            endpoint.host_interface
-            for container in store.containers
-            if container.state.running
-            for endpoint in container.endpoints
-        }
-        self._bridges = {
-            bridge_name(driver_network(network, None))
-            for network in store.networks
-            if network.driver == "bridge"
-        }
+    def __init__(self, state: FirewallState) -> None:
+        self._ports = {port.host_interface for port in state.ports}
+        self._bridges = {network.bridge for network in state.networks}
 
     def concerns(self, change: Change) -> bool:
         """Return whether it may be one for the worse, of something that is ours."""
