@@ -7,7 +7,7 @@ come before links: what leads somewhere is not there again before what keeps it 
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
 
 from drivers.firewall import FirewallState
@@ -97,14 +97,12 @@ class Repair:
             try:
                 due = time.monotonic() - swept >= SWEEP_S
                 rules, links, self._rules, self._links = self._rules, self._links, False, False
-                if due or rules or await self._firewall.looks_changed():
-                    await self._repair_rules()
-                if due or links:
-                    await self._repair_links()
                 if due:
                     swept = time.monotonic()
-            except (NetdError, OSError, ExceptionGroup) as error:
-                log.error("not everything could be put right: %s", error)  # noqa: TRY400
+                if due or rules or await self._firewall.looks_changed():
+                    await _tried(self._repair_rules())
+                if due or links:
+                    await self._repair_links()
             except Exception:
                 # A driver of somebody else's may raise anything; the watch goes on.
                 log.exception("not everything could be put right")
@@ -126,10 +124,13 @@ class Repair:
 
     async def _repair_links(self) -> None:
         for network in await self._kernel.run(self._damaged):
-            lost = await self._networks.repair(network.id)
-            self._tell(network, lost)
+            # One that cannot be put right keeps none of the others from it.
+            await _tried(self._repair_network(network))
             for container, endpoint in [*_members(self._store, network)]:
-                await self._repair_port(network, container, endpoint)
+                await _tried(self._repair_port(network, container, endpoint))
+
+    async def _repair_network(self, network: Network) -> None:
+        self._tell(network, await self._networks.repair(network.id))
 
     async def _repair_port(self, network: Network, container: Container, known: Endpoint) -> None:
         async with self._locks.held(container.id):
@@ -158,6 +159,13 @@ class Repair:
             if driver and driver.damage(driver_network(network, None), endpoints):
                 found.append(network)
         return found
+
+
+async def _tried(repair: Coroutine[None, None, None]) -> None:
+    try:
+        await repair
+    except (NetdError, OSError, ExceptionGroup) as error:
+        log.error("not everything could be put right: %s", error)  # noqa: TRY400
 
 
 class _Known:
