@@ -144,7 +144,7 @@ class BridgeDriver:
         from drivers.link import Port
 
         bridge = bridge_name(network)
-        shown = sysctl.shows_bridged_packets()
+        shown = sysctl.bridged_families()
         return Port(
             host_interface=endpoint.host_interface or host_interface_name(endpoint.id),
             bridge=bridge,
@@ -154,8 +154,8 @@ class BridgeDriver:
             owner=network.name,
             # A packet to a published port of a neighbour, or its own, is led there by the bridge
             # itself where iptables sees bridged packets; the rules keep neighbours apart then.
-            isolated=not options.icc and not shown,
-            hairpin=shown,
+            isolated=not options.icc and shown != {4, 6},
+            hairpin=bool(shown),
         )
 
 

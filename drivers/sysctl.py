@@ -40,9 +40,10 @@ def has(key: str, value: str) -> bool:
         return True
 
 
-def shows_bridged_packets() -> bool:
-    """Return whether iptables and nf_tables see packets that only cross a bridge (br_netfilter)."""
-    return any(_is_one(ROOT / f"bridge/bridge-nf-call-{tool}tables") for tool in ("ip", "ip6"))
+def bridged_families() -> frozenset[int]:
+    """Return of which families rules see packets that only cross a bridge (br_netfilter)."""
+    settings = {4: "bridge/bridge-nf-call-iptables", 6: "bridge/bridge-nf-call-ip6tables"}
+    return frozenset(family for family, key in settings.items() if _is_one(ROOT / key))
 
 
 def is_internal(interface: str) -> bool:
