@@ -16,7 +16,7 @@ BRIDGE = NETWORK + "bridge."
 ANTI_SPOOFING = "netd.anti_spoofing"
 TRUE = ("1", "t", "T", "true", "TRUE", "True")
 BRIDGES = "nd-"  # how bridges begin that the user gave no name
-PATTERNS = '"*+\\'  # more than a name to iptables and nftables
+PATTERNS = '!"*+\\'  # more than a name to iptables and nftables
 FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 Mode = Literal["nat", "nat-unprotected", "routed", "isolated"]
