@@ -64,7 +64,7 @@ def wishes(
     """
     doors = _doors(gateways, default_address, ipv6=ipv6)
     grouped: dict[Wish, tuple[list[Address], list[Address]]] = {}
-    for request in (*container.host.ports, *_exposed(container)):
+    for request in (*container.host.ports, *exposed(container)):
         last = max(request.host_port, request.host_last)
         bare = Wish(request.port, request.protocol, request.count, request.host_port, last)
         addresses, routed = grouped.setdefault(bare, ([], []))
@@ -129,7 +129,8 @@ def _default(family: int, said: Address | None, *, ipv6: bool) -> Address | None
     return said if said.version == family else None
 
 
-def _exposed(container: Container) -> Iterator[PortRequest]:
+def exposed(container: Container) -> Iterator[PortRequest]:
+    """Yield what `-P` stands for: each exposed port that is not asked for by itself."""
     if not container.host.publish_all:
         return
     asked_for = {

@@ -10,6 +10,7 @@ from netd.errors import ConflictError, NotFoundError
 from netd.events import Events
 from netd.locks import Locks
 from netd.model import Config, Container, PortRequest
+from netd.port_wishes import exposed
 from netd.sandboxes import on_host
 from netd.store import Store
 
@@ -97,12 +98,7 @@ def _exposing(config: Config, ports: Sequence[PortRequest]) -> Config:
 def _explicit(container: Container) -> Iterator[PortRequest]:
     """Yield what is asked for, and for `-P` each port that it stands for."""
     yield from container.host.ports
-    if container.host.publish_all:
-        asked = {(s.port, s.protocol) for each in container.host.ports for s in _singles(each)}
-        for exposed in container.config.exposed_ports:
-            port, _, protocol = exposed.partition("/")
-            if (int(port), protocol) not in asked:
-                yield PortRequest(int(port), protocol)  # type: ignore[arg-type]
+    yield from exposed(container)
 
 
 def _singles(asked: PortRequest) -> Iterator[PortRequest]:

@@ -193,3 +193,16 @@ async def test_a_container_on_the_hosts_network_publishes_nothing(
 async def test_a_container_that_is_not_there_is_an_error(publishing: Publishing) -> None:
     with pytest.raises(NotFoundError, match="nope"):
         await publishing.add("nope", [WEB])
+
+
+async def test_ports_are_taken_away_whatever_an_image_calls_its_own(
+    store: Store, publishing: Publishing
+) -> None:
+    before = made(store, WEB, publish_all=True)
+    config = Config(image="demo", exposed_ports=("9000", "8000-8002/tcp", "80/tcp"))
+    store.containers.put(replace(before, config=config))
+
+    await publishing.remove("web", [PortRequest(8001)])
+
+    left = [(each.port, each.host_port) for each in stored(store).host.ports]
+    assert sorted(left) == [(80, 8080), (8000, 0), (8002, 0), (9000, 0)]
