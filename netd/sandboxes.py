@@ -104,8 +104,11 @@ class Sandboxes:
 
     async def publish(self, container: Container) -> Container:
         """Let the ports lead to a plumbed container that it asks for now; repeatable."""
-        container = await self._ports.publish(container)
-        await self._firewall.apply()
+        try:
+            container = await self._ports.publish(container)
+        finally:
+            # Also where a port cannot be had: what it has left leads there no more.
+            await self._firewall.apply()
         return container
 
     async def join(self, container: Container, endpoint: Endpoint) -> Container:
