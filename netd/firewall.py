@@ -71,7 +71,10 @@ class HostFirewall:
 
     async def clear_other(self) -> None:
         """Remove what a daemon with the other backend left; the new rules are there already."""
-        await self._kernel.run(self._clear_other)
+        try:
+            await self._kernel.run(self._clear_other)
+        except InternalError as error:
+            log.error("the rules of the other firewall are left: %s", error)  # noqa: TRY400
 
     async def looks_changed(self) -> bool:
         """Return whether somebody may have changed netd's rules; takes microseconds."""
@@ -174,7 +177,10 @@ class _TurnedOn:
         if not noted.issuperset(new):
             try:
                 words = map(str, sorted(noted.union(new)))
-                self._path.write_text(" ".join((self._boot, *words)))
+                # Whole or not at all: half of it would open the host to strangers.
+                beside = self._path.with_suffix(".new")
+                beside.write_text(" ".join((self._boot, *words)))
+                beside.replace(self._path)
             except OSError as error:
                 raise InternalError(f"cannot write {self._path}: {error.strerror}") from error
 
