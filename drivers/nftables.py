@@ -162,7 +162,11 @@ class NftTables:
             # A chain of the same name hangs elsewhere by now: only without the table it goes.
             log.warning("the tables are made from nothing: %s", error)
             new = [f"add table {f} {n}\ndelete table {f} {n}" for f, n in self._tables]
-            self._context.run("\n".join([*new, *make]))
+            try:
+                self._context.run("\n".join([*new, *make]))
+            except NftError:
+                self._should = {}  # it is of what is not there
+                raise
         self._generation = seen + 1 if self._number() == seen + 1 else -1
 
 
