@@ -74,11 +74,6 @@ class Repair:
                 asyncio.get_running_loop().remove_reader(number)
             watch.close()
 
-    async def look(self) -> None:
-        """Look at everything, and put it right."""
-        await self._repair_rules()
-        await self._repair_links()
-
     def _read(self) -> None:
         assert self._watch is not None
         changes = self._watch.read()
